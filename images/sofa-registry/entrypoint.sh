@@ -1,0 +1,118 @@
+#!/bin/sh
+# entrypoint.sh meta|data|session: one SOFARegistry server in the foreground, as PID 1.
+# entrypoint.sh schema: prints the SQL that makes the tables of 6.x.
+#
+# META_NODES          names or addresses of all MetaServers, comma separated, this pod's own among them
+# POD_IP              this pod's address (default: what `hostname -i` says)
+# DATA_CENTER         nodes.localDataCenter (default DefaultDataCenter);  REGION: nodes.localRegion (default DEFAULT_ZONE)
+# RAFT_SERVER_GROUP   5.x: the cluster's own raft group, the same for all three roles; without it one changePeer with a
+#                     re-used address can swallow another cluster's meta
+# JDBC_URL, JDBC_USERNAME, JDBC_PASSWORD   6.x: the database
+# JAVA_OPTS           added after the defaults, so that it wins
+# WAIT                `false`: start at once, wait for nothing (a server that starts too early never recovers)
+# WAIT_NAMES_SECONDS  how long a meta waits for the names of the others before it leaves them out (default 60)
+#
+# /etc/sofa-registry/application.properties, where it exists, wins over everything that is set here.
+# raftData in $HOME is never wiped: a meta that comes back with it keeps what the cluster knew.
+set -eu
+
+fail() { echo "entrypoint: $*" >&2; exit 2; }
+say() { echo "entrypoint: $*"; }
+
+home=/opt/sofa-registry
+version=$(cat $home/version)
+role=${1:-}
+case $role in
+meta | data | session) ;;
+schema) [ -f $home/sql/create_table.sql ] || fail "SOFARegistry $version needs no tables"; exec cat $home/sql/create_table.sql ;;
+*) fail "say which server: meta, data or session (or schema)" ;;
+esac
+case ${WAIT:-true} in true | false) ;; *) fail "WAIT is '$WAIT': it must be true or false" ;; esac
+case ${WAIT_NAMES_SECONDS:=60} in '' | *[!0-9]*) fail "WAIT_NAMES_SECONDS is '$WAIT_NAMES_SECONDS': it must be a number" ;; esac
+[ -n "${META_NODES:-}" ] || fail "META_NODES is empty: give the names of all MetaServers, comma separated"
+
+# As PID 1 a shell ignores SIGTERM unless it is told otherwise; java takes its place below.
+trap 'exit 143' TERM INT
+
+self=$(hostname)
+ip=${POD_IP:-$(hostname -i | cut -d' ' -f1)}
+resolves() { getent ahostsv4 "$1" > /dev/null 2>&1; }
+get() { wget -q -T 3 -O - "http://$1:9615$2" 2> /dev/null; }
+all=$(echo "$META_NODES" | tr ',' ' ')
+
+# metas_known: the present list for nodes.metaNode: this pod's own address for its own name (DNS may lag behind), the
+# others as they are. Names that do not resolve are left out: with one of them a server would not start at all.
+metas_known() {
+    list=
+    for m in $all; do
+        if [ "$role" = meta ] && [ "${m%%.*}" = "$self" ]; then m=$ip; elif ! resolves "$m"; then continue; fi
+        list=$list,$m
+    done
+    echo "${list#,}"
+}
+missing() { for m in $all; do { [ "$role" = meta ] && [ "${m%%.*}" = "$self" ]; } || resolves "$m" || printf ' %s' "$m"; done; }
+a_meta_works() { for m in $all; do get "$m" /health/check > /dev/null && return; done; return 1; }
+a_data_node_is_listed() { for m in $all; do get "$m" /digest/data/node/query | grep -q nodeUrl && return; done; return 1; }
+
+# wait_for WHAT CONDITION: no limit; the kubelet's startup probe sets it.
+wait_for() {
+    n=0
+    until "$2"; do
+        [ $((n % 15)) -ne 0 ] || say "$role waits until $1"
+        n=$((n + 1)); sleep 1
+    done
+}
+
+if [ "${WAIT:-true}" = true ]; then
+    if [ "$role" = meta ]; then
+        n=0
+        while left=$(missing); [ -n "$left" ] && [ "$n" -lt "$WAIT_NAMES_SECONDS" ]; do
+            [ $((n % 15)) -ne 0 ] || say "meta waits for the names of:$left"
+            n=$((n + 1)); sleep 1
+        done
+        [ -z "$left" ] || say "after $WAIT_NAMES_SECONDS s no address for:$left: left out"
+    else
+        wait_for "a MetaServer's /health/check is 200" a_meta_works
+        [ "$role" != session ] || wait_for "a DataServer is listed by a MetaServer" a_data_node_is_listed
+    fi
+fi
+
+# The role's own jar comes first and the other roles' jars are left out: each carries its own application.properties,
+# and component scan would start a foreign role.
+classpath=$(echo $home/lib/registry-server-"$role"-*.jar)
+for jar in "$home"/lib/*.jar; do
+    case $jar in */registry-server-*) ;; *) classpath=$classpath:$jar ;; esac
+done
+
+config=${HOME:=/home/sofa}/config
+mkdir -p "$config"
+cat > "$config/application.properties" <<P
+nodes.localDataCenter=${DATA_CENTER:-DefaultDataCenter}
+nodes.localRegion=${REGION:-DEFAULT_ZONE}
+P
+files=file:$config/application.properties
+[ ! -f /etc/sofa-registry/application.properties ] || files=$files,file:/etc/sofa-registry/application.properties
+case $version in
+5.*)
+    echo "nodes.metaNode=${DATA_CENTER:-DefaultDataCenter}:$(metas_known)" >> "$config/application.properties"
+    # Spring Boot 1.5 replaces its default location: the jar's own file has to be named, the later one wins.
+    set -- --spring.config.location="classpath:application.properties,$files"
+    jvm="-Xms64m -Xmx256m -Xss256k"
+    ;;
+*)
+    [ -n "${JDBC_URL:-}" ] || grep -qs '^jdbc.url' /etc/sofa-registry/application.properties ||
+        fail "SOFARegistry $version needs a database: set JDBC_URL, JDBC_USERNAME and JDBC_PASSWORD"
+    {
+        echo "nodes.localSegmentRegions=${REGION:-DEFAULT_ZONE}"
+        echo "jdbc.driverClassName=com.mysql.jdbc.Driver"
+    } >> "$config/application.properties"
+    set -- --spring.config.additional-location="$files"
+    jvm="-Xmx384m -Xss512k --add-exports=java.base/sun.net.util=ALL-UNNAMED"
+    ;;
+esac
+case $role in meta) class=Meta ;; data) class=Data ;; session) class=Session ;; esac
+say "$role $version starts, nodes.metaNode=$(metas_known)"
+# shellcheck disable=SC2086 # the options are words
+exec "${JAVA_HOME:-/opt/java}/bin/java" $jvm --add-opens=java.base/java.lang=ALL-UNNAMED \
+    ${RAFT_SERVER_GROUP:+-DRAFT_SERVER_GROUP=$RAFT_SERVER_GROUP} -Duser.home="$HOME" ${JAVA_OPTS:-} \
+    -cp "$classpath" "com.alipay.sofa.registry.server.$role.${class}Application" "$@"

@@ -1,0 +1,8 @@
+//! sofa-operator runs the `SOFAStack` microservice middleware on Kubernetes.
+//!
+//! Deciding is pure and separate from doing: the layers and who may import whom are drawn in
+//! `ARCHITECTURE.md`. The pure layers build without default features; `make pure` proves it.
+
+#[cfg(feature = "contract-servers")]
+pub mod contract_servers;
+pub mod program;
