@@ -1,72 +1,32 @@
 #!/usr/bin/env bash
-# Builds the registry client for each SDK version and lays it out as it stands in the image:
-#   stage.sh OUT [VERSION...]      (default: every pom-VERSION.xml beside this script)
-# OUT must not exist yet, or be empty. It appears whole or not at all.
+# stage.sh OUT [VERSION...]: the registry client for these SDK versions (default: for every pom-VERSION.xml here).
 set -euo pipefail
-
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-app=registry-client
+# shellcheck source=images/stage-lib.sh
+. "$here/../stage-lib.sh"
 
-fail() {
-  echo "stage.sh: $1" >&2
-  exit "${2:-1}"
-}
+[ $# -ge 1 ] || die "usage: stage.sh OUT [VERSION...]"
+need javac openjdk-17-jdk-headless
+need jar openjdk-17-jdk-headless
 
-versions() {
-  local pom
-  for pom in "$here"/pom-*.xml; do
-    pom=${pom##*/pom-}
-    echo "${pom%.xml}"
-  done
-}
-
-# One sentence out of Maven's log: the artifact that could not be had, else its first error.
-reason() {
-  local artifact
-  artifact=$(sed -nE \
-    -e 's/.*(Could not find artifact|Failure to find|Could not transfer artifact) ([^ ]+).*/\2/p' \
-    -e 's/.*[ :]([^ :]+:[^ :]+:(jar|pom|maven-plugin):[^ ]+) was not found in .*/\1/p' "$1" | sed -n 1p)
-  if [[ -n $artifact ]]; then
-    IFS=: read -r group name _ version <<<"$artifact"
-    echo "$group:$name:${version%%:*} cannot be had from the configured Maven repositories"
-  else
-    echo "mvn failed: $(sed -nE 's/^\[ERROR\] +(.*)/\1/p' "$1" | sed -n 1p)"
-  fi
-}
-
-[[ $# -ge 1 ]] || fail "usage: stage.sh OUT [VERSION...]" 2
-for tool in mvn javac jar; do
-  command -v "$tool" >/dev/null || fail "$tool is needed and was not found"
-done
-out=$1
-shift
-[[ $# -gt 0 ]] || mapfile -t versions < <(versions)
-[[ $# -eq 0 ]] || versions=("$@")
+known=("$here"/pom-*.xml)
+known=("${known[@]##*/pom-}")
+known=("${known[@]%.xml}")
+versions=("${@:2}")
+[ ${#versions[@]} -gt 0 ] || versions=("${known[@]}")
 for version in "${versions[@]}"; do
-  [[ -f $here/pom-$version.xml ]] || fail "there is no SDK version $version here (there are: $(versions | xargs))" 2
+    [ -f "$here/pom-$version.xml" ] || die "there is no SDK version $version here (there are: ${known[*]})"
 done
-[[ ! -e $out ]] || rmdir "$out" 2>/dev/null || fail "$out exists and is not an empty folder" 2
 
-mkdir -p "$(dirname "$out")"
-work=$(mktemp -d "$(dirname "$out")/.$app.XXXXXX")
-work=$(cd "$work" && pwd)
-trap 'rm -rf "$work"' EXIT
-image=$work/image/opt/$app
-mkdir -p "$image/bin"
-
+stage_begin "$(realpath -m "$1")"
+home=$work/root/opt/registry-client
+mkdir -p "$home/bin"
 for version in "${versions[@]}"; do
-  lib=$image/lib-$version
-  # Maven works on a copy, so that nothing is ever written beside the sources.
-  mkdir "$work/$version"
-  cp "$here/pom-$version.xml" "$work/$version/pom.xml"
-  mvn -q -B -f "$work/$version/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
-    -DoutputDirectory="$lib" >"$work/log" 2>&1 || fail "$(reason "$work/log")"
-  find "$here/src" -name '*.java' -print0 |
-    xargs -0 javac --release 17 -Xlint:all,-processing -Werror -cp "$lib/*" -d "$work/$version/classes"
-  # A fixed date: the same sources make the same jar.
-  jar --create --file "$image/$app-$version.jar" --date=2026-01-01T00:00:00Z -C "$work/$version/classes" .
+    maven_jars "$here/pom-$version.xml" "$home/lib-$version"
+    find "$here/src" -name '*.java' -print0 |
+        xargs -0 javac --release 17 -Xlint:all,-processing -Werror -cp "$home/lib-$version/*" -d "$work/classes-$version"
+    # A fixed date: the same sources make the same jar.
+    jar --create --file "$home/registry-client-$version.jar" --date=2026-01-01T00:00:00Z -C "$work/classes-$version" .
 done
-install -m 755 "$here/$app.sh" "$image/bin/$app"
-
-chmod 755 "$work/image"
-mv "$work/image" "$out"
+install -m 755 "$here/registry-client.sh" "$home/bin/registry-client"
+stage_end

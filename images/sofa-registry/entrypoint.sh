@@ -37,7 +37,8 @@ trap 'exit 143' TERM INT
 self=$(hostname)
 ip=${POD_IP:-$(hostname -i | cut -d' ' -f1)}
 resolves() { getent ahostsv4 "$1" > /dev/null 2>&1; }
-get() { wget -q -T 3 -O - "http://$1:9615$2" 2> /dev/null; }
+# `timeout`, because Debian 12's busybox crashes on wget's own -T.
+get() { timeout 3 wget -q -O - "http://$1:9615$2" 2> /dev/null; }
 all=$(echo "$META_NODES" | tr ',' ' ')
 
 # metas_known: the present list for nodes.metaNode: this pod's own address for its own name (DNS may lag behind), the
@@ -81,7 +82,7 @@ fi
 # and component scan would start a foreign role.
 classpath=$(echo $home/lib/registry-server-"$role"-*.jar)
 for jar in "$home"/lib/*.jar; do
-    case $jar in */registry-server-*) ;; *) classpath=$classpath:$jar ;; esac
+    case $jar in */registry-server-meta-* | */registry-server-data-* | */registry-server-session-*) ;; *) classpath=$classpath:$jar ;; esac
 done
 
 config=${HOME:=/home/sofa}/config

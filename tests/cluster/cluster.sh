@@ -87,7 +87,7 @@ up() { # NODES
     control_plane_ready
     if [ "$count" -gt 0 ]; then
         for i in $(seq "$count"); do node_start_kubelet "$i"; done
-        for i in $(seq "$count"); do wait_until 60 "kubelet-$i" admin get node "$(node_name "$i")"; done
+        for i in $(seq "$count"); do node_start_policies "$i"; done
     else fake_nodes; fi
     admin wait --for=condition=Ready node --all --timeout=90s > "$RUN/log/wait.log" 2>&1 || die "not all nodes are Ready: $(tail -n 1 "$RUN/log/wait.log")"
     if [ "$FAKE_NODES" = 0 ]; then wait_until 30 coredns dns_answers; fi

@@ -113,7 +113,7 @@ start_controllers() {
 
 start_dns() {
     cat > "$RUN/Corefile" <<C
-.:53 {
+cluster.local in-addr.arpa {
   bind $NET.1
   errors
   kubernetes cluster.local {
@@ -122,6 +122,12 @@ start_dns() {
     ttl 1
   }
   cache 1
+}
+. {
+  bind $NET.1
+  template ANY ANY {
+    rcode NXDOMAIN
+  }
 }
 C
     start coredns "$TOP/system" - "$RUN/bin/coredns" -conf "$RUN/Corefile"

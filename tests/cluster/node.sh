@@ -106,7 +106,14 @@ node_start_kubelet() { # INDEX: after containerd and the API server are there
     start "kube-proxy-$i" "$TOP/system/node-$i" "$netns" "$RUN/bin/kube-proxy" --kubeconfig "$RUN/proxy.kubeconfig" --proxy-mode iptables \
         --hostname-override "$(node_name "$i")" --conntrack-max-per-core 0 --conntrack-tcp-timeout-established 0 \
         --conntrack-tcp-timeout-close-wait 0 --cluster-cidr "$POD_NET.0.0/16"
-    start "kube-router-$i" "$TOP/system/node-$i" "$netns" "$RUN/bin/kube-router" --kubeconfig "$RUN/network.kubeconfig" --run-firewall=true \
+}
+
+# NetworkPolicies are enforced by kube-router's firewall: the routes are ours, the Services are kube-proxy's. It ends at
+# once if its Node does not exist yet.
+node_start_policies() { # INDEX
+    local i=$1
+    wait_until 60 "kubelet-$i" admin get node "$(node_name "$i")"
+    start "kube-router-$i" "$TOP/system/node-$i" "$(netns_of "$i")" "$RUN/bin/kube-router" --kubeconfig "$RUN/network.kubeconfig" --run-firewall=true \
         --run-router=false --run-service-proxy=false --hostname-override "$(node_name "$i")" --service-cluster-ip-range "$SERVICE_NET.0.0/16" \
         --health-port 0 --metrics-port 0 --iptables-sync-period 60s
 }
@@ -136,6 +143,7 @@ revive_node() { # INDEX
     for link in $(in_node "$1" ip -o link show type veth | awk -F'[ :@]+' '$2 != "eth0" {print $2}'); do in_node "$1" ip link del "$link"; done
     node_start_containerd "$1"
     node_start_kubelet "$1"
+    node_start_policies "$1"
 }
 
 clean_mounts() { # FOLDER: unmounts everything below it, the deepest first
@@ -148,11 +156,11 @@ clean_mounts() { # FOLDER: unmounts everything below it, the deepest first
 
 clean_runtime_traces() { # FOLDER: what containerd and the kubelet leave outside of it
     local address f
-    find "$1" -path '*io.containerd.runtime.v2.task*' -name address 2> /dev/null | while read -r f; do
+    { find "$1" -path '*io.containerd.runtime.v2.task*' -name address 2> /dev/null || true; } | while read -r f; do
         address=$(cat "$f")
         if [ -S "${address#unix://}" ]; then rm -f "${address#unix://}"; fi
     done
-    grep -ls "$1/" /var/lib/cni/results/* 2> /dev/null | xargs -r rm -f
+    { grep -ls "$1/" /var/lib/cni/results/* 2> /dev/null || true; } | xargs -r rm -f
     for f in /var/log/containers/*; do
         case $(readlink "$f" 2> /dev/null) in "$1"/*) rm -f "$f" ;; esac
     done

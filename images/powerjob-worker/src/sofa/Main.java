@@ -41,7 +41,7 @@ public final class Main extends PowerJobWorker {
   }
 
   /** Serves HTTP first, so that it can say what the worker waits for. */
-  public static void main(String[] args) throws Exception {
+  public static void main(String[] args) {
     Map<String, String> env = System.getenv();
     try {
       System.setProperty(PowerJobDKey.BIND_LOCAL_ADDRESS, address(env));
@@ -54,6 +54,10 @@ public final class Main extends PowerJobWorker {
     } catch (IllegalArgumentException e) {
       System.err.println("powerjob-worker: " + e.getMessage());
       System.exit(2);
+    } catch (Throwable e) {
+      // Nothing is retried here; without the exit the HTTP thread would keep a dead worker alive.
+      e.printStackTrace();
+      System.exit(1);
     }
   }
 
@@ -128,7 +132,9 @@ public final class Main extends PowerJobWorker {
 
   private Status status() {
     String server = initialised ? workerRuntime.getServerDiscoveryService().getCurrentServerAddress() : null;
-    String reason = !initialised ? gate.reason() : server == null ? "no server of the list takes the worker" : null;
+    String reason = gate.reason() != null ? gate.reason()
+        : !initialised ? "starting"
+        : server == null ? "no server of the list takes the worker" : null;
     return new Status(config.getAppName(), config.getServerAddress(), config.getProtocol().name(),
         initialised ? workerRuntime.getWorkerAddress() : null, server, reason, Runs.counts(), Runs.last());
   }

@@ -28,7 +28,7 @@ final class Runs {
   private Runs() {}
 
   static synchronized Run begin(TaskContext context, String params) {
-    // The instance id as text: it has 18 digits, more than a JSON number keeps in many readers.
+    // The instance id as text: it has 19 digits, more than a JSON number keeps in many readers.
     Run run = new Run(++started, Long.toString(context.getInstanceId()), context.getJobId(), params,
         System.currentTimeMillis(), null, null, null);
     RUNS.put(run.seq, run);

@@ -20,7 +20,8 @@ final class Ledger {
   /** One thing that happened; {@code role} is set for {@link Type#registered} only. */
   @JsonInclude(JsonInclude.Include.NON_NULL)
   record Event(
-      long seq, long at, Type type, String dataId, List<String> values, boolean empty, boolean selfCalled, String role) {}
+      long seq, long at, Type type, String dataId, List<String> values, boolean empty, boolean selfCalled,
+      String role) {}
 
   /** The state of one dataId; {@code at} is the time of the last call of the observer. */
   record Value(String published, List<String> receivedValues, Long at) {}

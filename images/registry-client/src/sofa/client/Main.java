@@ -18,6 +18,10 @@ public final class Main {
       fail(2, e.getMessage());
     } catch (IOException e) {
       fail(1, "the HTTP port cannot be opened: " + e.getMessage());
+    } catch (Throwable e) {
+      // Without the exit the HTTP thread would keep a client alive that registered only a part.
+      e.printStackTrace();
+      fail(1, "the start failed: " + e);
     }
   }
 

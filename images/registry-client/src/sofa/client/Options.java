@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 
-/** What the client is told by its environment. A wrong value is an {@link IllegalArgumentException} with one sentence. */
+/** What the environment tells the client. A wrong value is an {@link IllegalArgumentException} with one sentence. */
 record Options(
     String address,
     int port,

@@ -93,7 +93,7 @@ final class Registry {
     timer.scheduleWithFixedDelay(() -> probe.look(isConnected()), 0, PROBE_MS, TimeUnit.MILLISECONDS);
   }
 
-  /** Publishes the next version of these dataIds and returns it. The ledger knows the value before any push can come. */
+  /** Publishes the next version of these dataIds and returns it. The ledger has the value before any push can come. */
   synchronized long republish(Collection<String> dataIds) {
     version++;
     for (String id : dataIds) {
