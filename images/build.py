@@ -169,22 +169,41 @@ class Cache:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.lock = (folder / ".lock").open("w")
-        fcntl.flock(self.lock, fcntl.LOCK_EX)  # two builds at once would do the same work twice
-        for left in folder.glob(".new-*"):
+        self.lock: io.TextIOBase | None = None
+
+    def lock_it(self) -> None:
+        """Only who builds takes the lock: who finds everything in the cache waits for nobody's build."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # two builds at once would do the same work twice
+        except BlockingIOError:
+            print("images: waiting for another build of images ...", file=sys.stderr, flush=True)
+            fcntl.flock(self.lock, fcntl.LOCK_EX)
+        for left in self.folder.glob(".new-*"):
             shutil.rmtree(left)
 
-    def get(self, key: str) -> tuple[Path, dict] | None:
-        path, record = self.folder / f"{key}.tar", self.folder / f"{key}.json"
-        if not path.exists() and not record.exists():
-            return None
+    def finished(self, path: Path, record: Path) -> tuple[Path, dict] | None:
         try:
             facts = json.loads(record.read_text())
             if path.stat().st_size == facts["size"]:
                 return path, facts
         except (OSError, ValueError, KeyError):
             pass
+        return None
+
+    def get(self, key: str) -> tuple[Path, dict] | None:
+        """The finished file; on None the lock is held, for it is built next."""
+        path, record = self.folder / f"{key}.tar", self.folder / f"{key}.json"
+        if hit := self.finished(path, record):
+            return hit
+        if self.lock is None:
+            check_space(self.folder)
+            self.lock_it()
+            if hit := self.finished(path, record):  # another build has just finished it
+                return hit
+        if not path.exists() and not record.exists():
+            return None
         print(f"images: {path.name} in the cache is incomplete: building it again", file=sys.stderr)
         path.unlink(missing_ok=True)
         record.unlink(missing_ok=True)
@@ -199,6 +218,18 @@ class Cache:
         return path, facts
 
 
+def run_stage(command: list) -> str | None:
+    """Why it failed. What it prints is passed on, but for its `stage.sh: REASON` line: that becomes part of ours."""
+    reason = "its output is above"
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace") as stage:
+        for line in stage.stderr:
+            if line.startswith("stage.sh: "):
+                reason = line.removeprefix("stage.sh: ").strip()
+            else:
+                print(line, end="", file=sys.stderr, flush=True)
+    return reason if stage.returncode else None
+
+
 def build_layer(cache: Cache, command: str) -> tuple[Path, dict]:
     script, *args = command.split()
     script = ROOT / script
@@ -210,8 +241,8 @@ def build_layer(cache: Cache, command: str) -> tuple[Path, dict]:
     began = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix=".new-", dir=cache.folder))
     try:
-        if subprocess.run([script, work / "out", *args], stdin=subprocess.DEVNULL).returncode:
-            raise BuildError(f"{command} failed (its reason is above); nothing was kept")
+        if reason := run_stage([script, work / "out", *args]):
+            raise BuildError(f"{command} failed: {reason}; nothing was kept")
         tar = work / "layer.tar"
         write_tar(work / "out", tar)
         unpacked = sum(p.lstat().st_size for p in (work / "out").rglob("*") if not p.is_dir())
@@ -252,7 +283,8 @@ def build_image(cache: Cache, image: Image) -> tuple[Path, dict]:
 
 
 def check_space(folder: Path) -> None:
-    free = shutil.disk_usage(folder).free >> 20
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(there).free >> 20
     if free < FREE_MIB:
         raise BuildError(f"{folder} has {free} MiB free and the build needs {FREE_MIB}: free some, or set SOFA_CACHE to another disk")
 

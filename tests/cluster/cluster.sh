@@ -15,6 +15,7 @@
 # SOFA_CACHE   the cache (default ~/.cache/sofa-operator);  SOFA_RUN: the state (default /var/lib/sofa-operator)
 # KUBECONFIG   set by you: that cluster is used and none is started
 set -euo pipefail
+shopt -s inherit_errexit # what fails in $(...) ends the script too
 : "${FAKE_NODES:=0}"
 # shellcheck source=tests/cluster/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -33,53 +34,71 @@ nodes_made() { cat "$RUN/nodes" 2> /dev/null || echo 0; }
 
 # One cluster.sh at a time changes a cluster.
 lock() {
-    mkdir -p "$(dirname "$RUN")" 2> /dev/null || die "$(dirname "$RUN") cannot be made: set SOFA_RUN to a folder that can"
-    exec 9> "$RUN.lock"
-    flock -w 300 9 || die "another cluster.sh works on cluster $CLUSTER_ID and does not end"
+    while :; do
+        mkdir -p "$(dirname "$RUN")" 2> /dev/null || die "$(dirname "$RUN") cannot be made: set SOFA_RUN to a folder that can"
+        exec 9> "$RUN.lock"
+        flock -w 300 9 || die "another cluster.sh works on cluster $CLUSTER_ID and does not end"
+        # `down` removes the file: who has waited for that one would hold a lock that nobody else sees.
+        if [ "$RUN.lock" -ef /dev/fd/9 ]; then return; fi
+    done
 }
+
+forget() { rm -f "$RUN.lock"; rmdir "$(dirname "$RUN")" 2> /dev/null || true; }
 
 use_the_users_cluster() {
     [ -r "$KUBECONFIG" ] || die "KUBECONFIG=$KUBECONFIG cannot be read: correct it, or unset it to start a local cluster"
-    local kubectl why
-    kubectl=$(command -v kubectl) || kubectl=$(program kube | sed 's#[^/]*$#kubectl#')
-    why=$("$kubectl" --request-timeout=15s version 2>&1 > /dev/null | tail -n 1) || true
-    "$kubectl" --request-timeout=15s get --raw /version > /dev/null 2>&1 ||
+    local why
+    users_kubectl=$(command -v kubectl) || users_kubectl=$(program kube | sed 's#[^/]*$#kubectl#')
+    why=$("$users_kubectl" --request-timeout=15s version 2>&1 > /dev/null | tail -n 1) || true
+    "$users_kubectl" --request-timeout=15s get --raw /version > /dev/null 2>&1 ||
         die "the cluster of KUBECONFIG=$KUBECONFIG does not answer ($why): correct it, or unset it to start a local cluster"
     say "KUBECONFIG is set: using that cluster, none is started"
 }
 
 up() { # NODES
-    local count=$1 i
+    local count=$1 i archives
     if ! own_cluster; then use_the_users_cluster; return; fi
     [[ $count =~ ^[1-$MAX_NODES]$ ]] || die "NODES is '$count': it must be 1 to $MAX_NODES"
     [[ $FAKE_NODES =~ ^[0-9]+$ ]] || die "FAKE_NODES is '$FAKE_NODES': it must be a number"
+    FAKE_NODES=$((10#$FAKE_NODES))
     if [ "$FAKE_NODES" -gt 0 ]; then count=0; fi
     need_root
     need containerd containerd; need runc runc; need iptables iptables; need ipset ipset; need nsenter util-linux; need python3 python3
+    need openssl openssl; need curl curl; need ip iproute2; need ss iproute2
     [ -x /usr/lib/cni/ptp ] || die "the CNI plugins are missing: make deps installs them (Debian: apt-get install containernetworking-plugins)"
     need_space "$(dirname "$RUN")" 2000 "a cluster" SOFA_RUN
     lock
     local fresh=true
     if [ -d "$RUN" ]; then
-        if [ "$(cat "$RUN/boot" 2> /dev/null)" = "$(cat /proc/sys/kernel/random/boot_id)" ]; then fresh=false; else
+        if [ "$(cat "$RUN/boot" 2> /dev/null)" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then
             say "removing what a cluster before the machine's last start left"
             remove_all
-        fi
+        elif [ -e "$RUN/starting" ]; then
+            say "removing what a start that was cut off left"
+            remove_all
+        else fresh=false; fi
     fi
     if [ $fresh = true ]; then
+        trap forget EXIT
+        place_free
         # Whatever fails from here on, nothing half-made stays.
-        trap 'remove_all; say "nothing was left behind"' EXIT
+        trap 'remove_all; forget' EXIT
         mkdir -p "$RUN"/{log,pid}
+        touch "$RUN/starting"
         cat /proc/sys/kernel/random/boot_id > "$RUN/boot"
         echo "$FAKE_NODES" > "$RUN/fake-nodes"
-        save_sysctls
     elif [ "$(cat "$RUN/fake-nodes")" != "$FAKE_NODES" ]; then
         die "a cluster with FAKE_NODES=$(cat "$RUN/fake-nodes") is up: cluster.sh down first"
     fi
     link_programs kube
     if [ "$count" -gt 0 ]; then link_programs kube-router coredns local-path-provisioner; else link_programs kwok; fi
-    if [ "$count" -gt 0 ]; then remember_images "$("$here/../../images/build.py" pause base)"; fi
+    if [ "$count" -gt 0 ]; then
+        archives=$("$here/../../images/build.py" pause base)
+        mapfile -t archives <<< "$archives"
+        remember_images "${archives[@]}"
+    fi
     make_cgroup "$TOP/system"
+    if [ $fresh = true ]; then save_sysctls; fi
     control_plane
     for i in $(seq "$count"); do node_start_containerd "$i"; done
     if [ "$count" -gt "$(nodes_made)" ]; then echo "$count" > "$RUN/nodes"; fi
@@ -91,6 +110,7 @@ up() { # NODES
     else fake_nodes; fi
     admin wait --for=condition=Ready node --all --timeout=90s > "$RUN/log/wait.log" 2>&1 || die "not all nodes are Ready: $(tail -n 1 "$RUN/log/wait.log")"
     if [ "$FAKE_NODES" = 0 ]; then wait_until 30 coredns dns_answers; fi
+    rm -f "$RUN/starting"
     trap - EXIT
     say "up: Kubernetes $KUBERNETES with $(admin get nodes --no-headers | wc -l) nodes"
     print_env
@@ -99,10 +119,20 @@ up() { # NODES
 dns_answers() { timeout 3 bash -c "exec 3<>/dev/tcp/$NET.1/53"; }
 print_env() { echo "export KUBECONFIG=$RUN/admin.kubeconfig"; echo "export PATH=$RUN/bin:\$PATH"; }
 
-# kubelet changes these for the whole machine; they come back at the end.
+# kubelet changes these for the whole machine. The first cluster of the machine writes down what they were, and the last one
+# that ends puts them back: what a later cluster finds is a kubelet's already.
 sysctls=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
-save_sysctls() { for s in "${sysctls[@]}"; do echo "$s=$(sysctl -n "$s" 2> /dev/null)"; done > "$RUN/sysctls"; }
-restore_sysctls() { if [ -f "$RUN/sysctls" ]; then while read -r s; do sysctl -qw "$s" 2> /dev/null || true; done < "$RUN/sysctls"; fi; }
+sysctls_kept=/run/sofa-operator.sysctls
+save_sysctls() ( # our cgroup is there already, so that no other cluster puts them back from now on
+    flock 8
+    [ -f $sysctls_kept ] || for s in "${sysctls[@]}"; do echo "$s=$(sysctl -n "$s" 2> /dev/null)"; done > $sysctls_kept
+) 8< "${sysctls_kept%/*}"
+restore_sysctls() ( # our cgroup is gone already
+    flock 8
+    for other in "$tracker"/sofa[0-9]; do if [ -d "$other" ]; then exit 0; fi; done
+    if [ -f $sysctls_kept ]; then while read -r s; do sysctl -qw "$s" 2> /dev/null || true; done < $sysctls_kept; fi
+    rm -f $sysctls_kept
+) 8< "${sysctls_kept%/*}"
 
 remove_all() {
     local i
@@ -127,23 +157,24 @@ down() {
     # In order, so that the container runtime ends its pods' processes and not the other way round.
     for p in "$RUN"/pid/kubelet-* "$RUN"/pid/kube-*; do if [ -f "$p" ]; then stop "$(basename "$p")"; fi; done
     remove_all
-    rm -f "$RUN.lock"
-    rmdir "$(dirname "$RUN")" 2> /dev/null || true
+    forget
     say "down"
 }
 
-remember_images() { # ARCHIVES, one a line: nodes that come later get them too
+remember_images() { # ARCHIVE...: nodes that come later get them too
     touch "$RUN/images"
     local a
-    for a in $1; do grep -qxF "$a" "$RUN/images" || echo "$a" >> "$RUN/images"; done
+    for a in "$@"; do grep -qxF "$a" "$RUN/images" || echo "$a" >> "$RUN/images"; done
 }
 
 load() { # NAME|FILE...
-    local a i jobs=() archives=()
+    local a i failed='' jobs=() archives=()
     [ $# -gt 0 ] || die "say which image: cluster.sh load NAME|FILE... (make cluster-load IMAGE=...)"
     for a in "$@"; do
         case $a in
-        *.tar) [ -r "$a" ] || die "$a cannot be read"; archives+=("$(realpath "$a")") ;;
+        *.tar)
+            if [ ! -f "$a" ] || [ ! -r "$a" ]; then die "$a cannot be read: name an image of images/, or an image archive that is there"; fi
+            archives+=("$(realpath "$a")") ;;
         *) mapfile -t -O "${#archives[@]}" archives < <("$here/../../images/build.py" "$a"); wait $! || exit 1 ;;
         esac
     done
@@ -153,16 +184,18 @@ load() { # NAME|FILE...
     fi
     is_up || die "no cluster is up: make cluster-up"
     lock
-    remember_images "${archives[*]}"
     for i in $(seq "$(nodes_made)"); do
         alive "containerd-$i" || continue
-        (for a in "${archives[@]}"; do load_on "$i" "$a"; done) & jobs+=($!)
+        (for a in "${archives[@]}"; do load_on "$i" "$a"; done) 2> "$RUN/log/load-$i.log" & jobs[i]=$!
     done
-    for i in "${jobs[@]}"; do wait "$i" || exit 1; done
+    for i in "${!jobs[@]}"; do wait "${jobs[$i]}" || failed=$i; done
+    # What is wrong with an archive is so on every node: it is said once.
+    if [ -n "$failed" ]; then cat "$RUN/log/load-$failed.log" >&2; exit 1; fi
+    remember_images "${archives[@]}"
 }
 
 status() {
-    if ! own_cluster; then use_the_users_cluster; kubectl get nodes -o wide; return; fi
+    if ! own_cluster; then use_the_users_cluster; "$users_kubectl" get nodes -o wide; return; fi
     is_up || { say "no cluster is up: make cluster-up"; return 3; }
     admin get nodes -o wide
     echo
@@ -185,7 +218,12 @@ all_programs() {
     for n in "${kube_names[@]}"; do ln -sfn "$(dirname "$(readlink "$CACHE/bin/kube")")/$n" "$CACHE/bin/$n"; done
 }
 
-node_argument() { if ! [[ ${1:-} =~ ^[1-9]$ ]] || [ "$1" -gt "$(nodes_made)" ]; then die "say which node: 1 to $(nodes_made)"; fi; }
+node_argument() {
+    local count; count=$(nodes_made)
+    [ "$count" -gt 0 ] || die "no cluster with real nodes is up: make cluster-up"
+    if ! [[ ${1:-} =~ ^[1-9]$ ]] || [ "$1" -gt "$count" ]; then die "there is no node '${1:-}': say which, 1 to $count"; fi
+}
+is_made() { [ -d "$RUN" ] || die "no cluster is up: make cluster-up"; }
 
 verb=${1:-}; shift || true
 case $verb in
@@ -196,8 +234,8 @@ status) status ;;
 env) is_up || die "no cluster is up: make cluster-up"; print_env ;;
 kill-node) node_argument "${1:-}"; lock; kill_node "$1" ;;
 start-node) node_argument "${1:-}"; lock; revive_node "$1" ;;
-stop-api) lock; stop apiserver ;;
-start-api) lock; start_apiserver; wait_until 60 apiserver apiserver_ready ;;
+stop-api) is_made; lock; stop apiserver ;;
+start-api) is_made; lock; FAKE_NODES=$(cat "$RUN/fake-nodes"); start_apiserver; wait_until 60 apiserver apiserver_ready ;;
 programs) all_programs ;;
 *) sed -n '2,/^set -/{/^set -/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"; exit 2 ;;
 esac

@@ -5,7 +5,7 @@
 : "${CLUSTER_ID:=0}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${SOFA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sofa-operator}
-RUN=${SOFA_RUN:-/var/lib/sofa-operator}/cluster-$CLUSTER_ID
+RUN=$(realpath -m "${SOFA_RUN:-/var/lib/sofa-operator}")/cluster-$CLUSTER_ID
 TOP=sofa$CLUSTER_ID                     # prefix of every name that the machine sees: cgroup, veth
 BRIDGE=sofa-br$CLUSTER_ID
 NET=10.99.$CLUSTER_ID                   # nodes; .1 is this machine: API server and DNS
@@ -19,15 +19,18 @@ die() { echo "cluster: $*" >&2; exit 1; }
 
 [[ $CLUSTER_ID =~ ^[0-9]$ ]] || die "CLUSTER_ID is '$CLUSTER_ID': it must be one digit"
 [ ${#RUN} -le 60 ] || die "SOFA_RUN is too long for the sockets below it: use at most 50 characters"
+[[ $RUN =~ ^[A-Za-z0-9._/-]+$ ]] || die "SOFA_RUN is '$SOFA_RUN': use letters, digits, and . _ - / only"
 
 # own_cluster: false where the user's KUBECONFIG names another cluster than this script's.
 own_cluster() { [ -z "${KUBECONFIG:-}" ] || [ "$KUBECONFIG" = "$RUN/admin.kubeconfig" ]; }
 
 need_root() { [ "$(id -u)" = 0 ] || die "needs root, for network namespaces and cgroups: run it with sudo, or set KUBECONFIG to use a cluster that you have"; }
 need() { command -v "$1" > /dev/null || die "$1 is missing: make deps installs it (Debian: apt-get install $2)"; }
-need_space() { # FOLDER MIB WHAT
-    if ! mkdir -p "$1" 2> /dev/null || [ ! -w "$1" ]; then die "$1 cannot be written: set $4 to a folder that can"; fi
-    local free; free=$(df -Pm "$1" | awk 'NR == 2 {print $4}')
+need_space() { # FOLDER MIB WHAT VARIABLE: makes nothing, also where the folder does not exist yet
+    local at=$1 free
+    while [ ! -e "$at" ]; do at=$(dirname "$at"); done
+    if [ ! -d "$at" ] || [ ! -w "$at" ]; then die "$1 cannot be written: set $4 to a folder that can"; fi
+    free=$(df -Pm "$at" | awk 'NR == 2 {print $4}')
     [ "$free" -ge "$2" ] || die "$1 has $free MiB free and $3 needs $2: free some, or set $4 to another disk"
 }
 
@@ -64,7 +67,8 @@ make_cgroup() { # PATH below the root
 
 processes_of() { # CGROUP: the ids of all processes below it
     [ -d "$tracker/$1" ] || return 0
-    find "$tracker/$1" -name cgroup.procs -exec cat {} + 2> /dev/null | sort -un
+    # A group may go while it is read.
+    { find "$tracker/$1" -name cgroup.procs -exec cat {} + 2> /dev/null || true; } | sort -un
 }
 
 kill_cgroup() { # CGROUP: ends every process below it; only what this script started is there

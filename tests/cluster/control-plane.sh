@@ -44,7 +44,6 @@ make_pki() {
 # port_free ADDRESS PORT PROGRAM: nobody else listens where PROGRAM is going to.
 port_free() {
     local line
-    if alive "$3"; then return 0; fi
     line=$(ss -Hlntp "sport = :$2" | awk -v a="$1:$2" -v w="0.0.0.0:$2" -v s="*:$2" -v v="[::]:$2" '$4 == a || $4 == w || $4 == s || $4 == v' | head -n 1)
     [ -z "$line" ] || die "port $2 ($3) is in use by $(echo "$line" | grep -oE '"[^"]+",pid=[0-9]+' | head -n 1 || echo another program): end that program, then try again"
 }
@@ -56,7 +55,6 @@ network_free() {
 }
 
 machine_network() {
-    network_free
     if ! ip link show "$BRIDGE" > /dev/null 2>&1; then
         ip link add "$BRIDGE" type bridge
         ip addr add "$NET.1/24" dev "$BRIDGE"
@@ -145,10 +143,18 @@ J
         --helper-image localhost/base:1 --service-account-name default --configmap-name helper
 }
 
+# Before anything is made: whether a new cluster has its place here.
+place_free() {
+    local left
+    left=$(processes_of "$TOP")
+    [ -z "$left" ] || die "processes of a cluster $CLUSTER_ID run that $RUN knows nothing of: cluster.sh down with that cluster's SOFA_RUN ends them, or set CLUSTER_ID to another digit"
+    network_free
+    port_free "$ETCD" 2379 etcd; port_free "$ETCD" 2380 etcd; port_free "$NET.1" 6443 apiserver
+    if [ "$FAKE_NODES" = 0 ]; then port_free "$NET.1" 53 coredns; else port_free "$NET.1" 10247 kwok; fi
+}
+
 control_plane() {
-    need openssl openssl; need curl curl; need ip iproute2; need ss iproute2
     machine_network
-    port_free "$ETCD" 2379 etcd; port_free "$ETCD" 2380 etcd; port_free "$NET.1" 6443 apiserver; port_free "$NET.1" 53 coredns
     make_pki
     start_etcd
     start_apiserver

@@ -20,6 +20,7 @@ node_network() { # INDEX
         in_node "$i" ip route add default via "$NET.1"
         in_node "$i" sysctl -qw net.ipv4.ip_forward=1
     fi
+    ip link set "$TOP-v$i" up
     ip route replace "$POD_NET.$i.0/24" via "$NET.1$i"
 }
 
@@ -93,6 +94,7 @@ containerd_ready() { ctr -a "$RUN/node-$1/containerd.sock" version; }
 node_start_containerd() { # INDEX
     make_cgroup "$TOP/node-$1"; make_cgroup "$TOP/system/node-$1"
     node_network "$1"
+    if [ -d "$RUN/node-$1/containerd/state" ] && [ -z "$(processes_of "$TOP/system/node-$1")$(processes_of "$TOP/node-$1")" ]; then node_clean "$1"; fi
     node_config "$1"
     start "containerd-$1" "$TOP/system/node-$1" "$(netns_of "$1")" containerd -c "$RUN/node-$1/containerd.toml"
 }
@@ -119,10 +121,13 @@ node_start_policies() { # INDEX
 }
 
 load_on() { # INDEX ARCHIVE: imports an image archive unless the node has it
-    local done_file; done_file=$RUN/node-$1/images/$(basename "$2")
+    local facts done_file
+    # Another archive may have the same name, and the same one may be written anew.
+    facts=$(stat -c '%n %s %.Y' "$2" 2> /dev/null) || die "$2 is gone: build or load it again"
+    done_file=$RUN/node-$1/images/$(basename "$2")-$(echo "$facts" | sha256sum | cut -c1-16)
     if [ -f "$done_file" ]; then return 0; fi
     ctr -a "$RUN/node-$1/containerd.sock" -n k8s.io images import "$2" > "$RUN/log/import-$1.log" 2>&1 ||
-        die "node-$1 cannot import $2: $(tail -n 1 "$RUN/log/import-$1.log")"
+        die "node-$1 cannot import $2: $(tail -n 1 "$RUN/log/import-$1.log"): give an image archive, such as docker save writes"
     touch "$done_file"
 }
 
@@ -135,15 +140,18 @@ kill_node() {
 }
 
 revive_node() { # INDEX
-    ip link set "$TOP-v$1" up
-    # The pods' namespaces and root file systems of the dead node go, as in a reboot; its volumes and images stay.
+    node_start_containerd "$1"
+    node_start_kubelet "$1"
+    node_start_policies "$1"
+}
+
+# node_clean INDEX: of a node without processes the pods' namespaces and root file systems go, as in a reboot; its volumes
+# and images stay.
+node_clean() {
     clean_mounts "$RUN/node-$1"
     clean_runtime_traces "$RUN/node-$1"
     rm -rf "$RUN/node-$1/runc" "$RUN/node-$1/ipam" "$RUN/node-$1/containerd/state"
     for link in $(in_node "$1" ip -o link show type veth | awk -F'[ :@]+' '$2 != "eth0" {print $2}'); do in_node "$1" ip link del "$link"; done
-    node_start_containerd "$1"
-    node_start_kubelet "$1"
-    node_start_policies "$1"
 }
 
 clean_mounts() { # FOLDER: unmounts everything below it, the deepest first

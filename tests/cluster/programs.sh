@@ -29,6 +29,7 @@ need_go() {
 
 program_key() { # NAME: a digest of its sources, flags and the Go release
     local source; source=$(program_source "$1")
+    need_go
     { go env GOVERSION GOARCH; echo "$source $KUBERNETES"; case $source in ./*) cat "$here/$source"/*.go "$here/$source"/go.* ;; esac; } |
         sha256sum | cut -c1-16
 }
@@ -37,20 +38,27 @@ program() { # NAME: prints the path of the finished binary, building it if the c
     local name=$1 key folder
     key=$(program_key "$name")
     folder=$CACHE/programs/$name-$key
-    if [ -d "$folder" ]; then
-        if (cd "$folder" && sha256sum --status -c SHA256 2> /dev/null); then echo "$folder/$name"; return; fi
-        say "$folder is incomplete or damaged: building it again"
-        rm -rf "$folder"
+    if ! whole "$folder"; then
+        need_space "$CACHE/programs" 6000 "building $name" SOFA_CACHE
+        mkdir -p "$CACHE/programs"
+        # Two builds at once would do the same work twice.
+        exec 8> "$CACHE/programs/.lock"
+        if ! flock -n 8; then say "waiting for another build of programs ..."; flock 8; fi
+        rm -rf "$CACHE"/programs/.new-*
+        if ! whole "$folder"; then
+            if [ -e "$folder" ]; then say "$folder is incomplete or damaged: building it again"; rm -rf "$folder"; fi
+            build_program "$name" "$folder" 8>&-
+        fi
+        exec 8>&-
     fi
-    build_program "$name" "$folder"
     echo "$folder/$name"
 }
+
+whole() { [ -d "$1" ] && (cd "$1" && sha256sum --status -c SHA256 2> /dev/null); } # FOLDER
 
 build_program() { # NAME FOLDER
     local name=$1 folder=$2 source work began=$SECONDS
     source=$(program_source "$name")
-    need_go
-    need_space "$CACHE/programs" 6000 "building $name" SOFA_CACHE
     say "building $name (once; up to 10 min for kube on two cores) ..."
     work=$(mktemp -d "$CACHE/programs/.new-XXXXXX")
     (
@@ -67,8 +75,8 @@ build_program() { # NAME FOLDER
         esac > "$work/log" 2>&1 < /dev/null || die "building $name failed: $(grep -v '^go: downloading' "$work/log" | tail -n 1)"
         rm "$work/log"
         if [ "$name" = kube ]; then for n in "${kube_names[@]}"; do ln -s kube "$work/$n"; done; fi
-        (cd "$work" && sha256sum "$name" > SHA256)
-        mv -T "$work" "$folder"
+        # `||` below switches `set -e` off in here.
+        { cd "$work" && sha256sum "$name" > SHA256 && mv -T "$work" "$folder"; } || die "$folder cannot be written: see the line above"
     ) || exit 1
     say "$name built in $((SECONDS - began)) s"
 }

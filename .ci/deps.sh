@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what Debian 12 has of what this project builds and tests with. Needs root; says what Debian does not have.
+set -euo pipefail
+
+packages=(
+    containerd runc containernetworking-plugins iptables ipset iproute2 conntrack   # the nodes
+    openssl curl python3 procps util-linux                                          # the control plane and its scripts
+    mmdebstrap maven openjdk-17-jdk-headless unzip gcc libc6-dev                     # the images
+    git make shellcheck                                                              # building and checking
+)
+missing=()
+for p in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$p" 2> /dev/null | grep -q '^install ok installed' || missing+=("$p")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    [ "$(id -u)" = 0 ] || { echo "deps: as root: apt-get install ${missing[*]}" >&2; exit 1; }
+    command -v apt-get > /dev/null || { echo "deps: this is no Debian: install the counterparts of ${missing[*]}" >&2; exit 1; }
+    echo "deps: installing ${missing[*]}"
+    apt-get update -qq
+    # containerd's own service is not needed and not started: each node runs its own.
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+fi
+for tool in "go 1.24 https://go.dev/doc/install" "cargo 1.95 https://rustup.rs"; do
+    read -r name version url <<< "$tool"
+    command -v "$name" > /dev/null || { echo "deps: $name is missing: install $version or newer from $url" >&2; exit 1; }
+done
+echo "deps: complete"

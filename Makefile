@@ -1,0 +1,101 @@
+# Targets that need a cluster use the one of KUBECONFIG if you set it, else they start one on this machine (as root).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CLUSTER := tests/cluster/cluster.sh
+NODES ?= 2
+export SOFA_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sofa-operator
+
+##@ Start here
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
+
+.PHONY: deps
+deps: ## install what Debian has (as root); Go and Rust come from their own installers
+	.ci/deps.sh
+
+.PHONY: demo
+demo: ## a real SOFARegistry 5.4.3 on a real cluster: cluster up, images, servers in order, their health
+	tests/ground/demo.sh up
+
+.PHONY: demo-down
+demo-down: ## remove the demo and its cluster
+	tests/ground/demo.sh down
+
+.PHONY: test
+test: test-unit test-cluster test-ground ## every test: the program's own, the cluster's, the servers'
+
+##@ The local cluster
+.PHONY: cluster-up
+cluster-up: ## start a real Kubernetes cluster: NODES=2, FAKE_NODES=n for fake ones, CLUSTER_ID=0..9
+	@$(CLUSTER) up $(NODES)
+
+.PHONY: cluster-down
+cluster-down: ## end it and remove all that it made
+	@$(CLUSTER) down
+
+.PHONY: cluster-load
+cluster-load: ## put images on every node: IMAGE=sofa-registry:5.4.3 or a file.tar
+	@$(CLUSTER) load $(IMAGE)
+
+.PHONY: cluster-status
+cluster-status: ## its nodes, programs and images
+	@$(CLUSTER) status
+
+.PHONY: cluster-env
+cluster-env: ## the lines for your shell: eval "$$(make -s cluster-env)"
+	@$(CLUSTER) env
+
+.PHONY: programs
+programs: ## build Kubernetes, kubectl, helm, kwok and the rest into the cache
+	@$(CLUSTER) programs
+
+##@ Images
+.PHONY: images
+images: ## build every image without a daemon; prints names, sizes and archives. IMAGE=name for one
+	@images/build.py --list $(IMAGE)
+
+##@ Building and checking
+.PHONY: build
+build: ## build the programs
+	cargo build --locked --all-features --bins
+
+.PHONY: pure
+pure: ## prove that the pure layers need no async runtime, HTTP client or Kubernetes client
+	.ci/pure.sh
+
+.PHONY: lint
+lint: ## formatting, clippy, shellcheck
+	cargo fmt --check
+	cargo clippy --locked --all-features --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
+	shellcheck tests/cluster/cluster.sh tests/ground/*.sh images/*.sh images/*/*.sh .ci/*.sh .ci/run
+	python3 -m py_compile images/build.py
+
+.PHONY: deny
+deny: ## licences, duplicate and banned crates, sources
+	.ci/deny.sh
+
+.PHONY: test-unit
+test-unit: ## tests that need no cluster
+	cargo test --locked --features contract-servers
+
+.PHONY: test-cluster
+test-cluster: ## the local cluster itself: up, down, crash, lost node, bad input, nothing left behind (as root)
+	cargo test --locked --features e2e --test cluster_lifecycle
+
+.PHONY: test-ground
+test-ground: ## the real servers and clients on a real cluster of three nodes
+	tests/ground/run.sh
+
+.PHONY: bench
+bench: ## measure what docs/benchmarks.md shows, and print it as JSON
+	tests/ground/bench.sh
+
+.PHONY: ci
+ci: deps lint pure deny test ## what CI runs
+
+.PHONY: clean
+clean: ## remove what was built here; the cache outside ($SOFA_CACHE) stays
+	cargo clean
