@@ -91,7 +91,7 @@ test-ground: ## the real servers and clients on a real cluster of three nodes
 
 .PHONY: bench
 bench: ## measure what docs/benchmarks.md shows, and print it as JSON
-	tests/ground/bench.sh
+	tests/ground/bench.py
 
 .PHONY: ci
 ci: deps lint pure deny test ## what CI runs

@@ -9,7 +9,8 @@
 #                     re-used address can swallow another cluster's meta
 # JDBC_URL, JDBC_USERNAME, JDBC_PASSWORD   6.x: the database
 # JAVA_OPTS           added after the defaults, so that it wins
-# WAIT                `false`: start at once, wait for nothing (a server that starts too early never recovers)
+# WAIT                `false`: data and sessions do not wait for working metas, nor sessions for a data node (one that starts
+#                     too early never recovers)
 # WAIT_NAMES_SECONDS  how long a meta waits for the names of the others before it leaves them out (default 60)
 #
 # /etc/sofa-registry/application.properties, where it exists, wins over everything that is set here.
@@ -53,6 +54,8 @@ metas_known() {
 }
 missing() { for m in $all; do { [ "$role" = meta ] && [ "${m%%.*}" = "$self" ]; } || resolves "$m" || printf ' %s' "$m"; done; }
 a_meta_works() { for m in $all; do get "$m" /health/check > /dev/null && return; done; return 1; }
+# A leader of 6.x answers data and sessions as a follower until it is warm, 30 s after its election, and they then exit.
+a_leader_is_warm() { for m in $all; do get "$m" /health/check | grep -q 'role:leader, warmuped:true' && return; done; return 1; }
 a_data_node_is_listed() { for m in $all; do get "$m" /digest/data/node/query | grep -q nodeUrl && return; done; return 1; }
 
 # wait_for WHAT CONDITION: no limit; the kubelet's startup probe sets it.
@@ -64,18 +67,17 @@ wait_for() {
     done
 }
 
-if [ "${WAIT:-true}" = true ]; then
-    if [ "$role" = meta ]; then
-        n=0
-        while left=$(missing); [ -n "$left" ] && [ "$n" -lt "$WAIT_NAMES_SECONDS" ]; do
-            [ $((n % 15)) -ne 0 ] || say "meta waits for the names of:$left"
-            n=$((n + 1)); sleep 1
-        done
-        [ -z "$left" ] || say "after $WAIT_NAMES_SECONDS s no address for:$left: left out"
-    else
-        wait_for "a MetaServer's /health/check is 200" a_meta_works
-        [ "$role" != session ] || wait_for "a DataServer is listed by a MetaServer" a_data_node_is_listed
-    fi
+if [ "$role" = meta ] || [ "${WAIT:-true}" = false ]; then
+    n=0
+    while left=$(missing); [ -n "$left" ] && [ "$n" -lt "$WAIT_NAMES_SECONDS" ]; do
+        [ $((n % 15)) -ne 0 ] || say "$role waits for the names of:$left"
+        n=$((n + 1)); sleep 1
+    done
+    [ -z "$left" ] || say "after $WAIT_NAMES_SECONDS s no address for:$left: left out"
+else
+    wait_for "a MetaServer's /health/check is 200" a_meta_works
+    case $version in 5.*) ;; *) wait_for "the leader of the MetaServers is warm" a_leader_is_warm ;; esac
+    [ "$role" != session ] || wait_for "a DataServer is listed by a MetaServer" a_data_node_is_listed
 fi
 
 # The role's own jar comes first and the other roles' jars are left out: each carries its own application.properties,

@@ -195,7 +195,20 @@ impl Ground {
 
     /// Runs a command in a pod: what it printed on standard output, or an error with standard error.
     pub(crate) async fn exec(&self, pod: &str, command: &[&str]) -> Result<String> {
-        let params = AttachParams::default().stdout(true).stderr(true);
+        self.exec_in(pod, None, command).await
+    }
+
+    /// Runs a command in one container of a pod.
+    pub(crate) async fn exec_in(
+        &self,
+        pod: &str,
+        container: Option<&str>,
+        command: &[&str],
+    ) -> Result<String> {
+        let params = AttachParams {
+            container: container.map(Into::into),
+            ..AttachParams::default().stdout(true).stderr(true)
+        };
         let mut process = self.pods().exec(pod, command.iter().copied(), &params).await?;
         let status = process.take_status().context("no status")?;
         let (mut out, mut err) = (String::new(), String::new());

@@ -7,4 +7,5 @@ mod network;
 mod powerjob;
 mod registry;
 mod registry_admin;
+mod stand_ins;
 mod traps;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Ground, eventually, seconds, story, throughout};
 use crate::registry_admin::{META, SESSION};
+use crate::stand_ins;
 
 pub(crate) const META_5: &str = include_str!("manifests/registry-5.4.3-meta.yaml");
 pub(crate) const DATA_5: &str = include_str!("manifests/registry-5.4.3-data.yaml");
@@ -97,7 +98,8 @@ async fn registry_6_comes_up_in_order_with_push_closed() {
         let status = all_received(&ground).await?;
         ensure!(status["emptied"]["fromServer"] == 0, "a value was taken away: {status}");
 
-        push_closed_holds_values_back(&ground, |switch| switch["stopPush"] == "true").await
+        push_closed_holds_values_back(&ground, |switch| switch["stopPush"] == "true").await?;
+        stand_ins::need_database_and_registry(&ground).await
     })
     .await;
 }
