@@ -3,6 +3,7 @@
 //! Deciding is pure and separate from doing: the layers and who may import whom are drawn in
 //! `ARCHITECTURE.md`. The pure layers build without default features; `make pure` proves it.
 
+pub mod admin;
 #[cfg(feature = "contract-servers")]
 pub mod contract_servers;
 pub mod program;

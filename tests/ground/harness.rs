@@ -182,7 +182,7 @@ impl Ground {
             self.pods().delete(name, &DeleteParams::default()).await?;
         }
         for (name, uid) in names.iter().zip(before) {
-            eventually(&format!("{name} is gone"), Duration::from_secs(60), async || {
+            eventually(&format!("{name} is gone"), seconds(60), async || {
                 match self.pods().get_opt(name).await? {
                     Some(pod) if pod.metadata.uid == uid => bail!("{}", phase(&pod)),
                     _ => Ok(()),

@@ -2,6 +2,8 @@
 //! relies on. Every test is a story in a namespace of its own; `make test` brings a cluster up, runs them and takes the
 //! cluster down. With `KUBECONFIG` set by the user they run on that cluster (with the images of `make images` in it).
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a story ends by panicking with what was seen")]
+
 mod harness;
 mod network;
 mod powerjob;

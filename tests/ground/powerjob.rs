@@ -57,7 +57,8 @@ async fn powerjob_runs_a_job() {
         })
         .await?;
         let worker = ground.get("worker-0", 8080, "/status").await?.json();
-        let ran = worker["instances"].as_array().is_some_and(|all| all.iter().any(|i| i["instanceId"] == run.to_string() && i["result"] == "hello"));
+        let id = run.to_string();
+        let ran = worker["instances"].as_array().is_some_and(|all| all.iter().any(|i| i["instanceId"].as_str() == Some(&id) && i["result"] == "hello"));
         ensure!(ran, "the worker ran it: {worker}");
         Ok(())
     })
