@@ -2,7 +2,11 @@
 # What every part of the local cluster shares: where things are, how a program is started in its place and ended, how the
 # script speaks.
 
+say() { echo "cluster: $*" >&2; }
+die() { echo "cluster: $*" >&2; exit 1; }
+
 : "${CLUSTER_ID:=0}"
+[[ $CLUSTER_ID =~ ^[0-9]$ ]] || die "CLUSTER_ID is '$CLUSTER_ID': it must be one digit"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${SOFA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sofa-operator}
 RUN=$(realpath -m "${SOFA_RUN:-/var/lib/sofa-operator}")/cluster-$CLUSTER_ID
@@ -14,10 +18,6 @@ SERVICE_NET=10.$((220 + CLUSTER_ID))
 ETCD=127.77.$CLUSTER_ID.1               # an address of its own on the loopback: two clusters do not meet
 API=https://$NET.1:6443
 
-say() { echo "cluster: $*" >&2; }
-die() { echo "cluster: $*" >&2; exit 1; }
-
-[[ $CLUSTER_ID =~ ^[0-9]$ ]] || die "CLUSTER_ID is '$CLUSTER_ID': it must be one digit"
 [ ${#RUN} -le 60 ] || die "SOFA_RUN is too long for the sockets below it: use at most 50 characters"
 [[ $RUN =~ ^[A-Za-z0-9._/-]+$ ]] || die "SOFA_RUN is '$SOFA_RUN': use letters, digits, and . _ - / only"
 

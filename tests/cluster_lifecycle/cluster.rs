@@ -118,7 +118,7 @@ pub(crate) fn kubectl_as(user: &str, arguments: &[&str]) -> Outcome {
     run(&mut kubectl_command(user, arguments))
 }
 
-/// One field of an object: what the JSONPath gives, or why not.
+/// One field of an object: what the `JSONPath` gives, or why not.
 pub(crate) fn field(object: &str, path: &str) -> Result<String, String> {
     let seen = kubectl(&["get", object, "-o", &format!("jsonpath={{{path}}}")]);
     if seen.succeeded { Ok(seen.stdout) } else { Err(seen.stderr) }
@@ -173,7 +173,7 @@ pub(crate) fn same(seen: &str, wanted: &str) -> Result<(), String> {
 
 /// Waits until the pod is Ready.
 pub(crate) fn await_ready(pod: &str) {
-    eventually(Duration::from_secs(60), &format!("pod {pod} is Ready"), || {
+    eventually(Duration::from_mins(1), &format!("pod {pod} is Ready"), || {
         let status = field(&format!("pod/{pod}"), ".status.conditions[?(@.type==\"Ready\")].status")?;
         same(&status, "True").map_err(|e| format!("{e}; {}", kubectl(&["get", "pods", "-o", "wide"]).stdout))
     });

@@ -17,7 +17,9 @@ fn what_is_killed_comes_back() {
     let mut story = Story::begin();
     story.up("2");
     apply(&(sleeper("first", "node-1") + &sleeper("second", "node-2")));
-    PODS.map(await_ready);
+    for pod in PODS {
+        await_ready(pod);
+    }
     let uids = pod_fields(".metadata.uid");
     let processes = processes_below("sofa2/node-");
     let killed = ["apiserver", "etcd", "kubelet-1", "containerd-2"].map(pid_of);
@@ -29,7 +31,9 @@ fn what_is_killed_comes_back() {
             .iter()
             .all(|pid| !["apiserver", "etcd", "kubelet-1", "containerd-2"].map(pid_of).contains(pid))
     );
-    PODS.map(await_ready);
+    for pod in PODS {
+        await_ready(pod);
+    }
     assert_eq!(uids, pod_fields(".metadata.uid"));
     assert_eq!(["0", "0"].map(str::to_owned), pod_fields(".status.containerStatuses[0].restartCount"));
     let now = processes_below("sofa2/node-");
@@ -37,7 +41,9 @@ fn what_is_killed_comes_back() {
 
     kill_now(processes_below("sofa2"));
     story.up("2");
-    PODS.map(await_ready);
+    for pod in PODS {
+        await_ready(pod);
+    }
     assert_eq!(uids, pod_fields(".metadata.uid"));
     let now = processes_below("sofa2/node-");
     assert!(now.len() >= 4 && now.is_disjoint(&processes), "two pods of two new processes each: {now:?}");

@@ -41,7 +41,7 @@ fn fake_nodes_run_pods_and_keep_an_audit_log() {
     // A start that is cut off leaves no half a cluster to the next one.
     let mut start = script(&["up"]).env("FAKE_NODES", "3").spawn().expect("the script starts");
     let pid_file = Path::new(STATE).join("pid/apiserver");
-    eventually(Duration::from_secs(60), "the start has come to the API server", || {
+    eventually(Duration::from_mins(1), "the start has come to the API server", || {
         fs::read_to_string(&pid_file)
             .ok()
             .filter(|t| t.ends_with('\n'))

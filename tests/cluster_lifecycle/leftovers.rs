@@ -268,16 +268,11 @@ mod planted {
                 format!("ip route del blackhole 10.20{ID}.0.0/16"),
                 "route:",
             ),
-            (format!("ip link add {TOP}-v9 type dummy"), format!("ip link del {TOP}-v9"), "link:"),
+            (format!("ip link add {TOP}-v9 type bridge"), format!("ip link del {TOP}-v9"), "link:"),
             (format!("mkdir {group}"), format!("rmdir {group}"), "cgroup:"),
             (format!("install -D /dev/null {STATE}.lock"), format!("rm -r {RUN}"), "file:"),
             (format!("mount -m -t tmpfs sofa-planted {STATE}"), format!("umount {STATE}"), "mount:"),
             (format!("ln -sf {STATE}/node-1/x {log}"), format!("rm {log}"), "file:"),
-            (
-                format!("ip netns add {TOP}-planted"),
-                format!("ip netns del {TOP}-planted"),
-                "network namespace:",
-            ),
         ] {
             let parent = Path::new(&log).parent().expect("a folder");
             fs::create_dir_all(parent).expect("the folder of the logs' links");

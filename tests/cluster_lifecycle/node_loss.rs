@@ -10,7 +10,7 @@ use crate::cluster::{
 };
 
 /// The controller-manager gives up on a node after 16 s, taints follow, pods tolerate them for 5 s.
-const LOSS: Duration = Duration::from_secs(60);
+const LOSS: Duration = Duration::from_mins(1);
 const TAINT: &str = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute";
 
 /// A StatefulSet and a Deployment of one pod each that prefer node-3 and leave a lost node after 5 s.
