@@ -20,8 +20,11 @@ if [ ${#missing[@]} -gt 0 ]; then
     # containerd's own service is not needed and not started: each node runs its own.
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
 fi
-for tool in "go 1.24 https://go.dev/doc/install" "cargo 1.95 https://rustup.rs"; do
-    read -r name version url <<< "$tool"
-    command -v "$name" > /dev/null || { echo "deps: $name is missing: install $version or newer from $url" >&2; exit 1; }
-done
+at_least() { # NAME HAVE WANTED URL
+    local older; older=$(printf '%s\n%s\n' "${2:-0}" "$3" | sort -V | head -n 1)
+    [ "$older" = "$3" ] || { echo "deps: $1 ${2:-is missing}: install $3 or newer from $4" >&2; exit 1; }
+}
+at_least go "$(go env GOVERSION 2> /dev/null | sed 's/^go//')" 1.26 https://go.dev/doc/install
+at_least cargo "$(cargo --version 2> /dev/null | awk '{print $2}')" 1.95 https://rustup.rs
+at_least python3 "$(python3 --version 2> /dev/null | awk '{print $2}')" 3.11 https://www.python.org
 echo "deps: complete"

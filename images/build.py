@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Builds the images of this folder without Docker or any other daemon.
 
-    build.py [--list] [NAME[:TAG]...]      all images if none is named; prints the path of each archive
+    build.py [--list] [--fresh] [NAME[:TAG]...]      all images if none is named; prints the path of each archive
 
 The Dockerfiles are the one definition. Each says in its head which images it makes (`# image: NAME:TAG ARG=VALUE...`);
 each `COPY --from=STAGE /out/ /` of its last stage is one layer, filled by the `RUN .../stage.sh /out ...` line of that
 stage, which is run here as it is run there. Instructions of the last stage that this program does not know are refused.
 
 Layers and archives (which `ctr images import`, `docker load` and `kind load image-archive` read) are kept in
-$SOFA_CACHE/images, keyed by everything that they are built from. What is half-written never gets a final name.
+$SOFA_CACHE/images, keyed by the scripts and files that they are built from, their arguments and the JDK's release. What is
+half-written never gets a final name. `--fresh` builds the layers again, for newer packages of Debian for instance.
 """
 import argparse
 import fcntl
@@ -31,6 +32,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 REGISTRY = "localhost"
 MTIME = 1_700_000_000  # one time for every file, so that the same inputs give the same layer
+USER = 10001
 FREE_MIB = 3000  # a build with empty caches needs about this much
 
 
@@ -74,6 +76,13 @@ def instructions(dockerfile: Path):
 
 def parse(image: Image) -> tuple[list[str], dict]:
     """The stage.sh command of each layer of the last stage, bottom first, and the image's configuration."""
+    try:
+        return parse_stages(image)
+    except (KeyError, ValueError) as e:
+        raise BuildError(f"{image.dockerfile}: build.py does not understand it: {e}") from e
+
+
+def parse_stages(image: Image) -> tuple[list[str], dict]:
     stages: dict[str, Stage] = {}
     layers: list[str] = []
     config: dict = {}
@@ -141,6 +150,9 @@ def inputs(script: Path) -> list[Path]:
 
 def digest_of_inputs(command: str, script: Path) -> str:
     h = hashlib.sha256(command.encode())
+    release = Path(os.environ.get("JDK_17") or "/usr/lib/jvm/java-17-openjdk-amd64") / "release"
+    if b"jdk" in script.read_bytes() and release.exists():
+        h.update(release.read_bytes())
     for path in inputs(script):
         h.update(f"\0{path.relative_to(ROOT)}\0{os.stat(path).st_mode & 0o111}\0".encode())
         h.update(path.read_bytes())
@@ -152,6 +164,8 @@ def write_tar(root: Path, out: Path) -> None:
         for path in sorted(root.rglob("*")):
             info = tar.gettarinfo(path, str(path.relative_to(root)))
             info.mtime, info.uname, info.gname = MTIME, "", ""
+            # Root owns all but the home of the user that the images run as, whoever builds them.
+            info.uid = info.gid = USER if info.name == "home/sofa" else 0
             if info.isreg():
                 with path.open("rb") as f:
                     tar.addfile(info, f)
@@ -170,6 +184,7 @@ class Cache:
     def __init__(self, folder: Path):
         self.folder = folder
         self.lock: io.TextIOBase | None = None
+        self.made: set[str] = set()  # what this run built
 
     def lock_it(self) -> None:
         """Only who builds takes the lock: who finds everything in the cache waits for nobody's build."""
@@ -230,12 +245,14 @@ def run_stage(command: list) -> str | None:
     return reason if stage.returncode else None
 
 
-def build_layer(cache: Cache, command: str) -> tuple[Path, dict]:
+def build_layer(cache: Cache, command: str, fresh: bool) -> tuple[Path, dict]:
     script, *args = command.split()
     script = ROOT / script
     key = f"layer-{script.parent.name}-{digest_of_inputs(command, script)}"
-    if hit := cache.get(key):
+    if (hit := cache.get(key)) and (not fresh or key in cache.made):
         return hit
+    if fresh and cache.lock is None:
+        cache.lock_it()
     check_space(cache.folder)
     print(f"images: {command} ...", file=sys.stderr, flush=True)
     began = time.monotonic()
@@ -246,6 +263,7 @@ def build_layer(cache: Cache, command: str) -> tuple[Path, dict]:
         tar = work / "layer.tar"
         write_tar(work / "out", tar)
         unpacked = sum(p.lstat().st_size for p in (work / "out").rglob("*") if not p.is_dir())
+        cache.made.add(key)
         result = cache.put(key, tar, {"diff_id": sha256(tar), "unpacked": unpacked})
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -253,9 +271,9 @@ def build_layer(cache: Cache, command: str) -> tuple[Path, dict]:
     return result
 
 
-def build_image(cache: Cache, image: Image) -> tuple[Path, dict]:
+def build_image(cache: Cache, image: Image, fresh: bool) -> tuple[Path, dict]:
     commands, config = parse(image)
-    layers = [build_layer(cache, c) for c in commands]
+    layers = [build_layer(cache, c, fresh) for c in commands]
     body = json.dumps({"architecture": "amd64", "os": "linux", "config": config, "rootfs": {
         "type": "layers", "diff_ids": [f"sha256:{facts['diff_id']}" for _, facts in layers]}}).encode()
     image_id = hashlib.sha256(body).hexdigest()
@@ -301,13 +319,14 @@ def choose(wanted: list[str]) -> list[Image]:
 def main() -> int:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--list", action="store_true", help="print names, sizes and archives of what is built, and build nothing")
+    parser.add_argument("--fresh", action="store_true", help="build the layers again")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     home = Path(os.environ.get("SOFA_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sofa-operator")
     try:
         cache = Cache(home / "images")
         for image in choose(options.names):
-            path, facts = build_image(cache, image)
+            path, facts = build_image(cache, image, options.fresh)
             if options.list:
                 print(f"{image.reference}\t{facts['unpacked'] / 1e6:.0f} MB unpacked\t{path}")
             else:

@@ -7,13 +7,14 @@
 # DATA_CENTER         nodes.localDataCenter (default DefaultDataCenter);  REGION: nodes.localRegion (default DEFAULT_ZONE)
 # RAFT_SERVER_GROUP   5.x: the cluster's own raft group, the same for all three roles; without it one changePeer with a
 #                     re-used address can swallow another cluster's meta
-# JDBC_URL, JDBC_USERNAME, JDBC_PASSWORD   6.x: the database
+# JDBC_URL, JDBC_USERNAME, JDBC_PASSWORD   6.x: the database; the server reads them from its environment itself
 # JAVA_OPTS           added after the defaults, so that it wins
 # WAIT                `false`: data and sessions do not wait for working metas, nor sessions for a data node (one that starts
 #                     too early never recovers)
-# WAIT_NAMES_SECONDS  how long a meta waits for the names of the others before it leaves them out (default 60)
+# WAIT_NAMES_SECONDS  how long a meta waits for the names of the others before it leaves them out (default 60). A blank
+#                     5.x meta waits on while fewer than a majority of all are known: alone it would form a new, empty cluster
 #
-# /etc/sofa-registry/application.properties, where it exists, wins over everything that is set here.
+# /etc/sofa-registry/application.properties, where it exists, wins over what is written here, not over JDBC_*.
 # raftData in $HOME is never wiped: a meta that comes back with it keeps what the cluster knew.
 set -eu
 
@@ -28,6 +29,7 @@ meta | data | session) ;;
 schema) [ -f $home/sql/create_table.sql ] || fail "SOFARegistry $version needs no tables"; exec cat $home/sql/create_table.sql ;;
 *) fail "say which server: meta, data or session (or schema)" ;;
 esac
+: "${HOME:=/home/sofa}"
 case ${WAIT:-true} in true | false) ;; *) fail "WAIT is '$WAIT': it must be true or false" ;; esac
 case ${WAIT_NAMES_SECONDS:=60} in '' | *[!0-9]*) fail "WAIT_NAMES_SECONDS is '$WAIT_NAMES_SECONDS': it must be a number" ;; esac
 [ -n "${META_NODES:-}" ] || fail "META_NODES is empty: give the names of all MetaServers, comma separated"
@@ -36,7 +38,11 @@ case ${WAIT_NAMES_SECONDS:=60} in '' | *[!0-9]*) fail "WAIT_NAMES_SECONDS is '$W
 trap 'exit 143' TERM INT
 
 self=$(hostname)
-ip=${POD_IP:-$(hostname -i | cut -d' ' -f1)}
+fqdn=$(hostname -f 2> /dev/null) || fqdn=$self
+ip=${POD_IP:-$(hostname -i 2> /dev/null | cut -d' ' -f1)}
+[ -n "$ip" ] || fail "this pod's address is unknown: set POD_IP from status.podIP"
+# is_self NAME: whether it is this pod's own name, in any length, or its address.
+is_self() { case $fqdn. in "$1".*) return 0 ;; esac; [ "$1" = "$ip" ] || { [ "$fqdn" = "$self" ] && [ "${1%%.*}" = "$self" ]; }; }
 resolves() { getent ahostsv4 "$1" > /dev/null 2>&1; }
 # `timeout`, because Debian 12's busybox crashes on wget's own -T.
 get() { timeout 3 wget -q -O - "http://$1:9615$2" 2> /dev/null; }
@@ -47,12 +53,20 @@ all=$(echo "$META_NODES" | tr ',' ' ')
 metas_known() {
     list=
     for m in $all; do
-        if [ "$role" = meta ] && [ "${m%%.*}" = "$self" ]; then m=$ip; elif ! resolves "$m"; then continue; fi
+        if [ "$role" = meta ] && is_self "$m"; then m=$ip; elif ! resolves "$m"; then continue; fi
         list=$list,$m
     done
     echo "${list#,}"
 }
-missing() { for m in $all; do { [ "$role" = meta ] && [ "${m%%.*}" = "$self" ]; } || resolves "$m" || printf ' %s' "$m"; done; }
+missing() { for m in $all; do { [ "$role" = meta ] && is_self "$m"; } || resolves "$m" || printf ' %s' "$m"; done; }
+count() { set -f; echo $#; }
+# A blank meta with less than a majority beside it: if it started, it could elect itself.
+too_few() {
+    case $role-$version in meta-5.*) ;; *) return 1 ;; esac
+    [ ! -d "$HOME/raftData" ] || [ -z "$(ls -A "$HOME/raftData")" ] || return 1
+    # shellcheck disable=SC2046,SC2086 # words are counted
+    [ $(($(count $all) - $(count $left))) -le $(($(count $all) / 2)) ]
+}
 a_meta_works() { for m in $all; do get "$m" /health/check > /dev/null && return; done; return 1; }
 # A leader of 6.x answers data and sessions as a follower until it is warm, 30 s after its election, and they then exit.
 a_leader_is_warm() { for m in $all; do get "$m" /health/check | grep -q 'role:leader, warmuped:true' && return; done; return 1; }
@@ -69,7 +83,7 @@ wait_for() {
 
 if [ "$role" = meta ] || [ "${WAIT:-true}" = false ]; then
     n=0
-    while left=$(missing); [ -n "$left" ] && [ "$n" -lt "$WAIT_NAMES_SECONDS" ]; do
+    while left=$(missing); [ -n "$left" ] && { [ "$n" -lt "$WAIT_NAMES_SECONDS" ] || too_few; }; do
         [ $((n % 15)) -ne 0 ] || say "$role waits for the names of:$left"
         n=$((n + 1)); sleep 1
     done
@@ -87,8 +101,9 @@ for jar in "$home"/lib/*.jar; do
     case $jar in */registry-server-meta-* | */registry-server-data-* | */registry-server-session-*) ;; *) classpath=$classpath:$jar ;; esac
 done
 
-config=${HOME:=/home/sofa}/config
+config=$HOME/config
 mkdir -p "$config"
+known=$(metas_known)
 cat > "$config/application.properties" <<P
 nodes.localDataCenter=${DATA_CENTER:-DefaultDataCenter}
 nodes.localRegion=${REGION:-DEFAULT_ZONE}
@@ -97,7 +112,7 @@ files=file:$config/application.properties
 [ ! -f /etc/sofa-registry/application.properties ] || files=$files,file:/etc/sofa-registry/application.properties
 case $version in
 5.*)
-    echo "nodes.metaNode=${DATA_CENTER:-DefaultDataCenter}:$(metas_known)" >> "$config/application.properties"
+    echo "nodes.metaNode=${DATA_CENTER:-DefaultDataCenter}:$known" >> "$config/application.properties"
     # Spring Boot 1.5 replaces its default location: the jar's own file has to be named, the later one wins.
     set -- --spring.config.location="classpath:application.properties,$files"
     jvm="-Xms64m -Xmx256m -Xss256k"
@@ -114,7 +129,7 @@ case $version in
     ;;
 esac
 case $role in meta) class=Meta ;; data) class=Data ;; session) class=Session ;; esac
-say "$role $version starts, nodes.metaNode=$(metas_known)"
+say "$role $version starts, the metas are $known"
 # shellcheck disable=SC2086 # the options are words
 exec "${JAVA_HOME:-/opt/java}/bin/java" $jvm --add-opens=java.base/java.lang=ALL-UNNAMED \
     ${RAFT_SERVER_GROUP:+-DRAFT_SERVER_GROUP=$RAFT_SERVER_GROUP} -Duser.home="$HOME" ${JAVA_OPTS:-} \

@@ -34,10 +34,11 @@ nodes_made() { cat "$RUN/nodes" 2> /dev/null || echo 0; }
 
 # One cluster.sh at a time changes a cluster.
 lock() {
+    need_root
     while :; do
         mkdir -p "$(dirname "$RUN")" 2> /dev/null || die "$(dirname "$RUN") cannot be made: set SOFA_RUN to a folder that can"
         exec 9> "$RUN.lock"
-        flock -w 300 9 || die "another cluster.sh works on cluster $CLUSTER_ID and does not end"
+        flock -w 1800 9 || die "another cluster.sh works on cluster $CLUSTER_ID and does not end"
         # `down` removes the file: who has waited for that one would hold a lock that nobody else sees.
         if [ "$RUN.lock" -ef /dev/fd/9 ]; then return; fi
     done
@@ -46,7 +47,9 @@ lock() {
 forget() { rm -f "$RUN.lock"; rmdir "$(dirname "$RUN")" 2> /dev/null || true; }
 
 use_the_users_cluster() {
-    [ -r "$KUBECONFIG" ] || die "KUBECONFIG=$KUBECONFIG cannot be read: correct it, or unset it to start a local cluster"
+    local file readable=
+    for file in ${KUBECONFIG//:/ }; do if [ -r "$file" ]; then readable=true; fi; done
+    [ -n "$readable" ] || die "KUBECONFIG=$KUBECONFIG cannot be read: correct it, or unset it to start a local cluster"
     local why
     users_kubectl=$(command -v kubectl) || users_kubectl=$(program kube | sed 's#[^/]*$#kubectl#')
     why=$("$users_kubectl" --request-timeout=15s version 2>&1 > /dev/null | tail -n 1) || true
@@ -89,6 +92,8 @@ up() { # NODES
         echo "$FAKE_NODES" > "$RUN/fake-nodes"
     elif [ "$(cat "$RUN/fake-nodes")" != "$FAKE_NODES" ]; then
         die "a cluster with FAKE_NODES=$(cat "$RUN/fake-nodes") is up: cluster.sh down first"
+    elif [ "$count" -lt "$(nodes_made)" ]; then
+        count=$(nodes_made) # it never shrinks: what has ended of the larger one starts again
     fi
     link_programs kube
     if [ "$count" -gt 0 ]; then link_programs kube-router coredns local-path-provisioner; else link_programs kwok; fi
@@ -152,7 +157,10 @@ remove_all() {
 down() {
     if ! own_cluster; then say "KUBECONFIG names a cluster that is not ours: it is left alone"; return; fi
     need_root
-    if [ ! -d "$RUN" ] && [ ! -d "$tracker/$TOP" ]; then say "no cluster is up"; return; fi
+    if [ ! -d "$RUN" ]; then
+        if [ -z "$(processes_of "$TOP")" ]; then say "no cluster is up"; return; fi
+        die "processes of a cluster $CLUSTER_ID run that $RUN knows nothing of: cluster.sh down with that cluster's SOFA_RUN ends them"
+    fi
     lock
     # In order, so that the container runtime ends its pods' processes and not the other way round.
     for p in "$RUN"/pid/kubelet-* "$RUN"/pid/kube-*; do if [ -f "$p" ]; then stop "$(basename "$p")"; fi; done
@@ -164,7 +172,11 @@ down() {
 remember_images() { # ARCHIVE...: nodes that come later get them too
     touch "$RUN/images"
     local a
-    for a in "$@"; do grep -qxF "$a" "$RUN/images" || echo "$a" >> "$RUN/images"; done
+    for a in "$@"; do
+        # One archive of each image, the last one.
+        { grep -vxF "$a" "$RUN/images" | grep -vE "/$(image_of "$a" | sed 's/[.]/\\./g')-[0-9a-f]{16}\.tar$"; echo "$a"; } > "$RUN/images.new" || true
+        mv "$RUN/images.new" "$RUN/images"
+    done
 }
 
 load() { # NAME|FILE...
@@ -205,7 +217,7 @@ status() {
         if alive "$name"; then printf '%-24s runs, %s MiB\n' "$name" "$(awk '/VmRSS/ {print int($2 / 1024)}' "/proc/$(cat "$p")/status")"; else printf '%-24s ENDED: see %s\n' "$name" "$RUN/log/$name.log"; fi
     done
     echo
-    sed 's#.*/##; s#^#image #' "$RUN/images" 2> /dev/null
+    if [ -f "$RUN/images" ]; then sed 's#.*/##; s#^#image #' "$RUN/images"; fi
 }
 
 all_programs() {

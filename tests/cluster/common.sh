@@ -21,6 +21,9 @@ API=https://$NET.1:6443
 [ ${#RUN} -le 60 ] || die "SOFA_RUN is too long for the sockets below it: use at most 50 characters"
 [[ $RUN =~ ^[A-Za-z0-9._/-]+$ ]] || die "SOFA_RUN is '$SOFA_RUN': use letters, digits, and . _ - / only"
 
+# A relative path of the user's stays right wherever a script goes.
+if [ -n "${KUBECONFIG:-}" ] && [[ $KUBECONFIG != *:* ]]; then KUBECONFIG=$(realpath -m "$KUBECONFIG"); export KUBECONFIG; fi
+
 # own_cluster: false where the user's KUBECONFIG names another cluster than this script's.
 own_cluster() { [ -z "${KUBECONFIG:-}" ] || [ "$KUBECONFIG" = "$RUN/admin.kubeconfig" ]; }
 
@@ -53,7 +56,8 @@ make_cgroup() { # PATH below the root
         parent=$h
         for part in ${1//\// }; do
             if [ -f "$parent/cgroup.subtree_control" ] && [ -f /sys/fs/cgroup/cgroup.controllers ]; then
-                for c in cpu cpuset memory pids; do echo "+$c" > "$parent/cgroup.subtree_control" 2> /dev/null || true; done
+                # All that the parent has: the kubelet refuses a root that lacks one of its own, hugetlb for instance.
+                for c in $(cat "$parent/cgroup.controllers"); do echo "+$c" > "$parent/cgroup.subtree_control" 2> /dev/null || true; done
             fi
             mkdir -p "$parent/$part"
             # A v1 cpuset starts empty and takes no process until it is filled.

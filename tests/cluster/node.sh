@@ -120,12 +120,18 @@ node_start_policies() { # INDEX
         --health-port 0 --metrics-port 0 --iptables-sync-period 60s
 }
 
+# image_of ARCHIVE: name and tag in the name of an archive that build.py made, NAME-TAG-ID.tar.
+image_of() { basename "$1" .tar | sed -E 's/-[0-9a-f]{16}$//'; }
+
 load_on() { # INDEX ARCHIVE: imports an image archive unless the node has it
     local facts done_file
     # Another archive may have the same name, and the same one may be written anew.
-    facts=$(stat -c '%n %s %.Y' "$2" 2> /dev/null) || die "$2 is gone: build or load it again"
+    facts=$(stat -c '%n %s %.Y' "$2" 2> /dev/null) || { say "$2 is gone: node-$1 keeps what it has of it; load the image again if it is missing"; return 0; }
     done_file=$RUN/node-$1/images/$(basename "$2")-$(echo "$facts" | sha256sum | cut -c1-16)
     if [ -f "$done_file" ]; then return 0; fi
+    # Another content of the same image, whose archive has the same name but for the id at its end, has to be imported anew
+    # when it comes back.
+    rm -f "$RUN/node-$1/images/$(image_of "$2")"-*
     ctr -a "$RUN/node-$1/containerd.sock" -n k8s.io images import "$2" > "$RUN/log/import-$1.log" 2>&1 ||
         die "node-$1 cannot import $2: $(tail -n 1 "$RUN/log/import-$1.log"): give an image archive, such as docker save writes"
     touch "$done_file"

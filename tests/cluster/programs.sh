@@ -3,6 +3,7 @@
 # run builds nothing; what is half-written never gets its final name, and what is damaged is built again.
 
 KUBERNETES=v1.34.4
+GO_AT_LEAST=1.26 # what the newest of the modules below asks for
 # name, then a package of the Go module proxy or a module of this folder
 program_sources=(
     "kube ./programs/kube"
@@ -22,9 +23,9 @@ program_source() {
 }
 
 need_go() {
-    command -v go > /dev/null || die "go is missing: install Go 1.24 or newer (https://go.dev/doc/install)"
+    command -v go > /dev/null || die "go is missing: install Go $GO_AT_LEAST or newer (https://go.dev/doc/install)"
     local v; v=$(go env GOVERSION); v=${v#go}
-    [ "$(printf '%s\n1.24\n' "$v" | sort -V | head -n 1)" = 1.24 ] || die "go $v is too old: install Go 1.24 or newer (https://go.dev/doc/install)"
+    [ "$(printf '%s\n%s\n' "$v" $GO_AT_LEAST | sort -V | head -n 1)" = $GO_AT_LEAST ] || die "go $v is too old: install Go $GO_AT_LEAST or newer (https://go.dev/doc/install)"
 }
 
 program_key() { # NAME: a digest of its sources, flags and the Go release

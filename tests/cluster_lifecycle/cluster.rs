@@ -276,6 +276,7 @@ impl Drop for SmallDisk {
 pub(crate) struct Story {
     before: Snapshot,
     marks: Marks,
+    _machine: fs::File,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -285,8 +286,16 @@ impl Story {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let user = run(Command::new("id").arg("-u")).expect_success();
         assert_eq!(user.trim(), "0", "these tests start a cluster: run them as root");
+        // The same tests of another checkout wait too. A folder can be locked, and no file is left for it.
+        let machine = fs::File::open("/var/lib").expect("/var/lib is there");
+        machine.lock().expect("/var/lib can be locked");
         cluster(&["down"]).expect_success();
-        Self { before: Snapshot::take(&Marks::default()), marks: Marks::default(), _turn: turn }
+        Self {
+            before: Snapshot::take(&Marks::default()),
+            marks: Marks::default(),
+            _machine: machine,
+            _turn: turn,
+        }
     }
 
     /// `cluster.sh up`; panics with its words if it fails. What it said on stderr.

@@ -13,7 +13,7 @@ use crate::cluster::{
 const LOSS: Duration = Duration::from_mins(1);
 const TAINT: &str = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute";
 
-/// A StatefulSet and a Deployment of one pod each that prefer node-3 and leave a lost node after 5 s.
+/// A `StatefulSet` and a Deployment of one pod each that prefer node-3 and leave a lost node after 5 s.
 fn workloads() -> String {
     let template = |app: &str| {
         format!(

@@ -93,6 +93,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--cold", action="store_true")
     options = parser.parse_args()
+    if os.environ.get("KUBECONFIG"):
+        sys.exit("bench: KUBECONFIG is set, and these figures are of the local cluster: unset it")
     result = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "kernel": platform.release(),
               "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)}
     if options.cold:

@@ -8,10 +8,12 @@ cluster=tests/cluster/cluster.sh
 say() { printf '\n== %s\n' "$*"; }
 
 if [ "${1:-}" = down ]; then
-    if [ -n "${KUBECONFIG:-}" ]; then kubectl delete namespace $namespace --ignore-not-found; else $cluster down; fi
-    exit
+    # On a cluster of the user's only the namespace is ours; `down` knows which one that is, and leaves it alone.
+    case ${KUBECONFIG:-} in '' | "${SOFA_RUN:-/var/lib/sofa-operator}"/*) ;; *) kubectl delete namespace $namespace --ignore-not-found ;; esac
+    exec $cluster down
 fi
 [ "${1:-}" = up ] || { echo "usage: demo.sh up | down" >&2; exit 2; }
+if [ -n "${KUBECONFIG:-}" ] && ! command -v kubectl > /dev/null; then echo "demo: kubectl is missing: install it to use the cluster of KUBECONFIG" >&2; exit 1; fi
 
 began=$SECONDS
 say "the cluster"
@@ -35,7 +37,9 @@ done
 say "what each server says of itself"
 health() { kubectl get --raw "/api/v1/namespaces/$namespace/pods/$1:$2/proxy/health/check"; }
 for pod in meta-0:9615 meta-1:9615 meta-2:9615 data-0:9622 data-1:9622 session-0:9603 session-1:9603; do
-    printf '%-10s %s\n' "${pod%:*}" "$(health "${pod%:*}" "${pod#*:}" | grep -oE 'raftStatus:[A-Za-z]+|status:[A-Z]+|SessionServerStart:true' | tail -n 1)"
+    said=$(health "${pod%:*}" "${pod#*:}" | grep -oE 'raftStatus:(Leader|Follower)|status:WORKING|SessionServerStart:true' | tail -n 1) ||
+        { echo "demo: ${pod%:*} is Ready and does not say so itself: kubectl -n $namespace logs ${pod%:*} says why" >&2; exit 1; }
+    printf '%-10s %s\n' "${pod%:*}" "$said"
 done
 printf '%-10s %s\n' push "$(kubectl get --raw "/api/v1/namespaces/$namespace/pods/session-0:9603/proxy/digest/pushSwitch")"
 say "done in $((SECONDS - began)) s. Look around with:"

@@ -21,6 +21,8 @@ use tokio::io::AsyncReadExt;
 const LOOK: Duration = Duration::from_millis(300);
 /// How long one look may take.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long one command in a pod may take.
+const EXEC: Duration = Duration::from_secs(20);
 
 /// A namespace in which one story plays.
 #[derive(Clone)]
@@ -209,12 +211,18 @@ impl Ground {
             container: container.map(Into::into),
             ..AttachParams::default().stdout(true).stderr(true)
         };
-        let mut process = self.pods().exec(pod, command.iter().copied(), &params).await?;
-        let status = process.take_status().context("no status")?;
-        let (mut out, mut err) = (String::new(), String::new());
-        process.stdout().context("no stdout")?.read_to_string(&mut out).await?;
-        process.stderr().context("no stderr")?.read_to_string(&mut err).await?;
-        match status.await {
+        let run = async {
+            let mut process = self.pods().exec(pod, command.iter().copied(), &params).await?;
+            let status = process.take_status().context("no status")?;
+            let mut stdout = process.stdout().context("no stdout")?;
+            let mut stderr = process.stderr().context("no stderr")?;
+            let (mut out, mut err) = (String::new(), String::new());
+            tokio::try_join!(stdout.read_to_string(&mut out), stderr.read_to_string(&mut err))?;
+            anyhow::Ok((status.await, out, err))
+        };
+        let ended = tokio::time::timeout(EXEC, run).await;
+        let (status, out, err) = ended.with_context(|| format!("{command:?} in {pod} does not end"))??;
+        match status {
             Some(s) if s.status.as_deref() == Some("Success") => Ok(out),
             other => bail!(
                 "{command:?} in {pod}: {} {}",

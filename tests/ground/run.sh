@@ -15,5 +15,5 @@ if [ -z "${KUBECONFIG:-}" ]; then
 else
     tests/cluster/cluster.sh load "${images[@]}"
 fi
-# Two stories at a time: the servers' starts, not the waiting, are what two cores have to bear.
+# Some stories wait for long while others start servers: three at a time keep two cores busy, not more.
 cargo test --locked --features e2e --test ground -- --test-threads="${GROUND_THREADS:-3}" --nocapture "$@"

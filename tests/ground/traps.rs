@@ -19,6 +19,7 @@ async fn data_and_sessions_that_start_too_early_never_serve() {
                     set_env(m, "WAIT", "false");
                     set_replicas(m, count);
                     hold_metas(m);
+                    never_restart(m);
                 })
                 .await?;
         }
@@ -70,6 +71,48 @@ fn hold_metas(manifest: &mut Value) {
             "securityContext": {"runAsUser": 10001}
         }]);
     }
+}
+
+/// Without a startup probe a server that never serves stays as it is.
+fn never_restart(manifest: &mut Value) {
+    if let Some(container) =
+        manifest.pointer_mut("/spec/template/spec/containers/0").and_then(Value::as_object_mut)
+    {
+        container.remove("startupProbe");
+    }
+}
+
+/// A blank meta does not start while it knows less than a majority, however long: alone it would form a new cluster.
+#[tokio::test]
+async fn a_blank_meta_does_not_start_alone() {
+    story("alone", async |ground| {
+        let apply = async |count| {
+            let edit = |m: &mut Value| {
+                set_replicas(m, count);
+                set_env(m, "WAIT_NAMES_SECONDS", "1");
+            };
+            ground.apply_edited(META_5, edit).await
+        };
+        apply(1).await?;
+        eventually("it waits for the others", seconds(60), async || {
+            let log = ground.pods().logs("meta-0", &LogParams::default()).await?;
+            if log.contains("meta waits for the names of: meta-1.meta meta-2.meta") {
+                Ok(())
+            } else {
+                bail!("{log}")
+            }
+        })
+        .await?;
+        throughout("it does not start", seconds(10), async || {
+            let log = ground.pods().logs("meta-0", &LogParams::default()).await?;
+            if log.contains("starts, the metas are") { bail!("{log}") } else { anyhow::Ok(()) }
+        })
+        .await?;
+        // With two of three it starts, after its short time for the third.
+        apply(2).await?;
+        ground.ready("meta", seconds(90)).await
+    })
+    .await;
 }
 
 /// Two blank metas beside one that knows the cluster: they elect each other and form a new, empty cluster; the survivor
