@@ -105,7 +105,10 @@ async fn a_blank_meta_does_not_start_alone() {
         .await?;
         throughout("it does not start", seconds(10), async || {
             let log = ground.pods().logs("meta-0", &LogParams::default()).await?;
-            if log.contains("starts, the metas are") { bail!("{log}") } else { anyhow::Ok(()) }
+            if log.contains("starts, the metas are") {
+                bail!("{log}")
+            }
+            anyhow::Ok(())
         })
         .await?;
         // With two of three it starts, after its short time for the third.
