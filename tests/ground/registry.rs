@@ -152,13 +152,7 @@ async fn push_closed_holds_values_back(ground: &Ground, closed: impl Fn(&Value) 
 async fn all_metas_on_new_addresses(ground: &Ground) -> Result<()> {
     const METAS: [&str; 3] = ["meta-0", "meta-1", "meta-2"];
     ground.switch_push("meta-0", false).await?;
-    let mut old_leader = None;
-    for meta in METAS {
-        if ground.raft_status(meta).await? == "Leader" {
-            old_leader = Some(meta);
-        }
-    }
-    let survivor = old_leader.ok_or_else(|| anyhow::anyhow!("no leader before the power loss"))?;
+    let survivor = ground.raft_leader(&METAS).await?;
     let old = ground.peers(survivor).await?;
 
     ground.delete_pods(&METAS).await?;
@@ -211,8 +205,11 @@ async fn all_metas_on_new_addresses(ground: &Ground) -> Result<()> {
         began.elapsed().as_secs_f64()
     );
     for meta in METAS {
-        let switch = ground.push_switch(meta, META).await?;
-        ensure!(switch["pushSwitch"] == "closed", "what was stored is still there: {meta} {switch}");
+        eventually(&format!("{meta} still has what was stored"), seconds(20), async || {
+            let switch = ground.push_switch(meta, META).await?;
+            if switch["pushSwitch"] == "closed" { Ok(()) } else { bail!("{switch}") }
+        })
+        .await?;
     }
     Ok(())
 }

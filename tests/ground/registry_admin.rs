@@ -33,11 +33,27 @@ impl Ground {
         succeeded(&self.post_form(meta, META, &format!("/manage/{call}"), &form).await?)
     }
 
-    /// Opens or closes push. The server's words are about the STOP switch: `open` there closes push.
+    /// Opens or closes push. The server's words are about the STOP switch: `open` there closes push. Asking twice is
+    /// harmless, and on a busy machine the metas may be without a leader for a moment: then 5.x answers 500.
     pub(crate) async fn switch_push(&self, meta: &str, open: bool) -> Result<()> {
         let word = if open { "close" } else { "open" };
-        let reply = self.get(meta, META, &format!("/stopPushDataSwitch/{word}")).await?;
-        succeeded(&reply)
+        eventually(&format!("{meta} takes the push switch"), seconds(30), async || {
+            succeeded(&self.get(meta, META, &format!("/stopPushDataSwitch/{word}")).await?)
+        })
+        .await
+    }
+
+    /// The one of `metas` that leads its raft group.
+    pub(crate) async fn raft_leader<'a>(&self, metas: &[&'a str]) -> Result<&'a str> {
+        eventually("a meta leads", seconds(30), async || {
+            for meta in metas {
+                if self.raft_status(meta).await? == "Leader" {
+                    return Ok(*meta);
+                }
+            }
+            bail!("none of {metas:?}")
+        })
+        .await
     }
 
     /// `/digest/pushSwitch` of a MetaServer (9615) or SessionServer (9603).
