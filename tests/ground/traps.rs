@@ -174,7 +174,8 @@ async fn a_raft_group_of_its_own_keeps_two_clusters_apart() {
         ensure!(ground.peers("own-b-0").await? == b_alone, "B keeps its own group");
         ensure!(ground.peers("own-a-0").await?.len() == 2, "A keeps its own group");
 
-        eventually("A takes B's meta for its own", seconds(30), async || swallow(&ground, "default").await).await?;
+        eventually("A takes B's meta for its own", seconds(30), async || swallow(&ground, "default").await)
+            .await?;
         eventually("B is swallowed", seconds(20), async || {
             let (status, peers) =
                 (ground.raft_status("default-b-0").await?, ground.peers("default-b-0").await?);
