@@ -29,7 +29,7 @@ demo-down: ## remove the demo and its cluster
 	tests/ground/demo.sh down
 
 .PHONY: test
-test: programs images test-unit test-cluster test-ground ## every test: the program's own, the cluster's, the servers'
+test: programs images test-unit test-apiserver test-cluster test-ground ## every test: the program's own, the cluster's, the servers'
 
 ##@ The local cluster
 .PHONY: cluster-up
@@ -70,6 +70,10 @@ build: ## build the programs
 pure: ## prove that the pure layers need no async runtime, HTTP client or Kubernetes client
 	.ci/pure.sh
 
+.PHONY: crds
+crds: ## write crds/*.yaml from the types in src/api
+	cargo run --locked --quiet --bin crdgen -- --dir crds
+
 .PHONY: lint
 lint: ## formatting, clippy, shellcheck
 	cargo fmt --check
@@ -85,6 +89,10 @@ deny: ## licences, duplicate and banned crates, sources
 .PHONY: test-unit
 test-unit: ## tests that need no cluster
 	cargo test --locked --features contract-servers
+
+.PHONY: test-apiserver
+test-apiserver: ## the CRDs on a real API server: every rule, nothing changes on the way (as root)
+	cargo test --locked --features e2e --test apiserver -- --nocapture
 
 .PHONY: test-cluster
 test-cluster: ## the local cluster itself: up, down, crash, lost node, bad input, nothing left behind (as root)

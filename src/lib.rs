@@ -4,6 +4,8 @@
 //! `ARCHITECTURE.md`. The pure layers build without default features; `make pure` proves it.
 
 pub mod admin;
+pub mod api;
 #[cfg(feature = "contract-servers")]
 pub mod contract_servers;
 pub mod program;
+pub mod types;

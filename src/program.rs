@@ -1,6 +1,6 @@
 //! What a program of this package answers before it does anything else: its version.
 //!
-//! The operator, the plugin and the CRD generator do nothing else yet, and say so.
+//! The operator and the plugin do nothing else yet, and say so.
 
 use std::process::ExitCode;
 
@@ -16,26 +16,31 @@ pub enum Answer {
     Usage(String),
 }
 
-/// Decides what the program `name` answers to `args` (without the program's own name).
+/// What a program that can only print its version says to anything else.
+pub const ONLY_VERSION: &str = "it can only print its version so far";
+
+/// Decides what the program `name` answers to `args` (without the program's own name); `usage` is a clause that says what
+/// else it can do.
 ///
 /// ```
-/// use sofa_operator::program::{Answer, VERSION, answer};
-/// assert_eq!(answer("sofa-operator", &["--version"]), Answer::Version(format!("sofa-operator {VERSION}")));
+/// use sofa_operator::program::{Answer, ONLY_VERSION, VERSION, answer};
+/// let said = answer("sofa-operator", ONLY_VERSION, &["--version"]);
+/// assert_eq!(said, Answer::Version(format!("sofa-operator {VERSION}")));
 /// ```
 #[must_use]
-pub fn answer(name: &str, args: &[&str]) -> Answer {
+pub fn answer(name: &str, usage: &str, args: &[&str]) -> Answer {
     match args {
         ["--version" | "-V"] => Answer::Version(format!("{name} {VERSION}")),
-        _ => Answer::Usage(format!("{name} {VERSION} can only print its version so far: {name} --version")),
+        _ => Answer::Usage(format!("{name} {VERSION}: {usage}; {name} --version prints its version")),
     }
 }
 
 /// Prints the answer of the program `name` to the process's own arguments.
 #[must_use]
-pub fn run(name: &str) -> ExitCode {
+pub fn run(name: &str, usage: &str) -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match answer(name, &args) {
+    match answer(name, usage, &args) {
         Answer::Version(line) => {
             println!("{line}");
             ExitCode::SUCCESS
@@ -53,13 +58,18 @@ mod tests {
 
     #[test]
     fn prints_its_version() {
-        assert_eq!(answer("kubectl-sofa", &["-V"]), Answer::Version(format!("kubectl-sofa {VERSION}")));
+        assert_eq!(
+            answer("kubectl-sofa", ONLY_VERSION, &["-V"]),
+            Answer::Version(format!("kubectl-sofa {VERSION}"))
+        );
     }
 
     #[test]
     fn refuses_everything_else() {
         for args in [&[][..], &["run"], &["--version", "extra"]] {
-            assert!(matches!(answer("crdgen", args), Answer::Usage(s) if s.contains("crdgen --version")));
+            assert!(
+                matches!(answer("crdgen", ONLY_VERSION, args), Answer::Usage(s) if s.contains("crdgen --version"))
+            );
         }
     }
 }

@@ -1,0 +1,6 @@
+//! The API of the operator as it stands in Kubernetes: kinds, fields, rules, and the CRDs made from them.
+//!
+//! May import `types` and nothing else of this package.
+
+pub mod crd;
+pub mod v1alpha1;
