@@ -160,10 +160,12 @@ async fn all_metas_on_new_addresses(ground: &Ground) -> Result<()> {
     for meta in METAS {
         eventually(&format!("{meta} answers without a leader"), seconds(60), async || {
             let reply = ground.get(meta, META, "/health/check").await?;
-            if reply.status == 500 && reply.body.contains("raftStatus:false") {
+            // Its own configuration is answered a moment later than its health.
+            let listed = ground.peers(meta).await?;
+            if reply.status == 500 && reply.body.contains("raftStatus:false") && listed == old {
                 Ok(())
             } else {
-                bail!("{reply:?}")
+                bail!("{reply:?}, peers {listed:?}")
             }
         })
         .await?;
