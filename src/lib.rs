@@ -5,7 +5,15 @@
 
 pub mod admin;
 pub mod api;
+pub mod build;
 #[cfg(feature = "contract-servers")]
 pub mod contract_servers;
+pub mod observe;
+pub mod plan;
 pub mod program;
+pub mod render;
+pub mod status;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod types;
+pub mod validate;

@@ -143,8 +143,13 @@ fn a_status_of_a_newer_operator_can_be_read() {
     status["conditions"][0]["reason"] = json!("SomethingNew");
     status["conditions"][0]["type"] = json!("Sparkling");
     status["somethingNew"] = json!({"a": 1});
+    status["rollout"]["steps"][0]["kind"] = json!("Sparkle");
+    status["rollout"]["act"]["kind"] = json!("Sparkle");
+    status["members"][0]["state"] = json!("Sparkling");
     let read: ClusterStatus = serde_json::from_value(status).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(read.conditions.len(), 1);
+    assert_eq!((read.conditions.len(), read.members.len()), (1, 1));
+    let rollout = read.rollout.unwrap_or_else(|| panic!("the rest of it is kept"));
+    assert_eq!((rollout.steps.len(), rollout.act), (1, None), "what is not understood is left out");
 }
 
 #[test]

@@ -12,6 +12,14 @@ text_type! {
     PlanId, "plan id", "8 to 64 digits and letters a-f", "^[0-9a-f]+$", 8, 64, is_lower_hex
 }
 
+impl PlanId {
+    /// The id of what has this hash.
+    #[must_use]
+    pub fn from_hash(hash: u64) -> Self {
+        Self(format!("{hash:016x}"))
+    }
+}
+
 text_type! {
     /// One run towards a target. A new spec begins a new one; the plan's id may then be an old one again.
     RolloutId, "rollout id", "at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",

@@ -8,12 +8,14 @@
 mod text;
 
 mod ids;
+mod moment;
 mod names;
 mod quantity;
 mod time;
 mod version;
 
 pub use ids::{PlanId, PodUid, RolloutId};
+pub use moment::Moment;
 pub use names::{
     Address, Cidr, CronText, DnsLabel, Host, HttpUrl, ImageName, ObjectName, PlaceName, TimeZone,
 };

@@ -34,6 +34,13 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 impl Bytes {
+    /// So many MiB, written in Gi where it is a whole number of them.
+    #[must_use]
+    pub fn from_mebibytes(size: u64) -> Self {
+        let text = if size.is_multiple_of(1024) { format!("{}Gi", size / 1024) } else { format!("{size}Mi") };
+        Self { text, count: size << 20 }
+    }
+
     /// How many bytes; a fraction of one is rounded up, and what a number cannot hold is the largest number.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -111,6 +118,14 @@ enum Written {
 }
 
 impl Cpu {
+    /// So many thousandths of a processor.
+    #[must_use]
+    pub fn from_millis(millis: u32) -> Self {
+        let whole = millis.is_multiple_of(1000);
+        let text = if whole { (millis / 1000).to_string() } else { format!("{millis}m") };
+        Self { written: Written::Text(text), millis: millis.into() }
+    }
+
     /// In thousandths of a processor.
     #[must_use]
     pub fn millis(&self) -> u64 {

@@ -199,25 +199,29 @@ pub(crate) fn status() -> Value {
         "ready": "7/8",
         "members": [{
             "name": "registry-meta-0", "role": "Meta", "state": "Leader", "podUid": uid, "address": "10.200.1.7",
+            "knownAs": "10.200.1.4",
             "version": "6.3.0", "revision": "registry-meta-5c9d", "since": time, "message": "restarts often",
         }],
         "rollout": {
-            "id": "r-17", "planId": "0123456789abcdef", "state": "Acting",
+            "id": "g7-0123456789abcdef", "planId": "0123456789abcdef", "state": "Acting",
             "steps": [
                 {"kind": "ClosePush", "state": "Done"},
                 {"kind": "ChangeRole", "role": "Meta", "state": "Current", "done": [uid]},
             ],
             "act": {
-                "key": "r-17-3", "step": 1, "members": ["registry-meta-1"], "podUids": [uid], "writtenAt": time,
+                "key": "restartpods-b1cf51e168dd", "kind": "RestartPods",
+                "targets": [{"member": "registry-meta-1", "podUid": uid}], "writtenAt": time, "doneAt": time,
             },
+            "metasSinceClose": true,
             "baseline": {
                 "publishers": 120, "subscribers": 80, "watchers": 0, "connections": 40, "idsWithPublishers": 30,
                 "countedAt": time,
             },
-            "startedAt": time, "deadline": "2026-11-21T01:22:03Z", "attempts": 1,
+            "startedAt": time, "deadline": "2026-11-21T01:22:03Z", "attempts": 1, "admitted": true, "lastActAt": time,
+            "countingSince": time, "countsRightSince": time,
             "halted": "SessionUnreachable", "message": "registry-session-1 cannot be asked",
         },
-        "push": {"state": "Closed", "owner": "Operator", "since": time, "why": "rollout r-17"},
+        "push": {"state": "Closed", "owner": "Operator", "since": time, "group": "city", "why": "a rollout is under way"},
         "plan": ["restart registry-meta-1: its template is old"],
         "waitingOn": [{"reason": "WaitingForPeers", "subject": "registry-meta-1", "since": time}],
         "incident": {"id": "a1b2", "reason": "MetaMajorityLost", "since": time, "survivors": ["registry-meta-0"]},

@@ -69,6 +69,10 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them, in the order in which those of one cluster are started.
+    pub const ALL: [Self; 6] =
+        [Self::Meta, Self::Data, Self::Session, Self::Drmdata, Self::Server, Self::Console];
+
     /// The field of the spec that describes it.
     #[must_use]
     pub const fn field(self) -> &'static str {

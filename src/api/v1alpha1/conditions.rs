@@ -86,6 +86,8 @@ pub enum Reason {
     NotServing,
     /// Nothing is to be done.
     Idle,
+    /// Nothing is wrong.
+    AsExpected,
     /// The spec of this generation has not been looked at yet.
     NewGeneration,
     /// The first start is under way.

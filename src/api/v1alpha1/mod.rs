@@ -14,6 +14,7 @@ mod component;
 mod conditions;
 mod drm_cluster;
 mod exposure;
+mod lenient;
 mod policy;
 mod push_group;
 mod registry_cluster;
@@ -41,7 +42,9 @@ pub use registry_cluster::{
     Automation, Membership, MembershipKind, MetaMajorityConfirmation, MetaMajorityRecovery, PushSpec,
     Recovery, RegistryCluster, RegistryClusterSpec, RegistrySite, RenewSwitch, VolumeLost, Workarounds,
 };
-pub use rollout_status::{Act, Baseline, RolloutState, RolloutStatus, RolloutStep, StepKind, StepState};
+pub use rollout_status::{
+    Act, ActKind, ActTarget, Baseline, RolloutState, RolloutStatus, RolloutStep, StepKind, StepState,
+};
 pub use scheduler_cluster::{Engine, MessageQueue, PowerJobSpec, SchedulerCluster, SchedulerClusterSpec};
 pub use status::{
     ClusterStatus, Incident, MemberState, MemberStatus, PlanLine, PushOwner, PushState, PushStatus,

@@ -2,7 +2,7 @@
 //!
 //! A time is written only together with the transition that it dates; nothing else that changes by itself is in here.
 //!
-//! May import `types`, `common`, `conditions` and `rollout_status`.
+//! May import `types`, `common`, `conditions`, `lenient` and `rollout_status`.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::Role;
 use super::conditions::{Condition, MESSAGE_CHARACTERS, Reason, word};
+use super::lenient;
 use super::rollout_status::RolloutStatus;
 use crate::types::{DnsLabel, Host, PodUid, Time, Version};
 
@@ -19,47 +20,47 @@ use crate::types::{DnsLabel, Host, PodUid, Time, Version};
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// The generation of the spec that the rest speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// Its state in a few aspects.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// How many members are ready, of how many: `8/8`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub ready: Option<String>,
     /// Its members.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub members: Vec<MemberStatus>,
     /// The rollout under way, or the last one. Absent: there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
     /// Whether clients are pushed changes. Absent: not known yet, or not a registry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub push: Option<PushStatus>,
     /// What will be done: one line for each step.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub plan: Vec<PlanLine>,
     /// What is waited for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["reason", "subject"]))]
     pub waiting_on: Vec<WaitingOn>,
     /// What needs a person's confirmation. Absent: nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub incident: Option<Incident>,
     /// The member that was last seen as the leader of the metas. Absent: none was seen yet, or there are no metas.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub last_leader: Option<DnsLabel>,
     /// For `kubectl scale` and autoscalers. Absent: nothing is there to scale.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub scale: Option<ScaleStatus>,
 }
 
@@ -72,30 +73,36 @@ pub struct MemberStatus {
     /// Its role.
     pub role: Role,
     /// How it is.
+    #[serde(deserialize_with = "lenient::or_default")]
     pub state: MemberState,
     /// The uid of its pod. Absent: there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub pod_uid: Option<PodUid>,
-    /// The address under which the others know it. Absent: none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The address of its pod. Absent: there is none yet.
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub address: Option<Host>,
+    /// Of a MetaServer in a raft group, the address under which the others know it: it lags behind `address` until they
+    /// are told the new one. Absent: they know none.
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
+    pub known_as: Option<Host>,
     /// The version that it tells, or that of its image. Absent: not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     /// The revision of the pod template that it runs. Absent: there is no pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub revision: Option<String>,
     /// Since when it is in this state.
+    #[serde(deserialize_with = "lenient::or_long_ago")]
     pub since: Time,
     /// What is wrong with it, in a sentence. Absent: nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub message: Option<String>,
 }
 
 /// How a member is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum MemberState {
     /// It works and leads the metas.
     Leader,
@@ -110,6 +117,7 @@ pub enum MemberState {
     /// It is not there.
     Gone,
     /// It cannot be asked.
+    #[default]
     Unknown,
 }
 
@@ -118,20 +126,25 @@ pub enum MemberState {
 #[serde(rename_all = "camelCase")]
 pub struct PushStatus {
     /// Whether it is open.
+    #[serde(deserialize_with = "lenient::or_default")]
     pub state: PushState,
     /// Who closed it. Absent: it is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub owner: Option<PushOwner>,
     /// Since when state and owner are as they are.
+    #[serde(deserialize_with = "lenient::or_long_ago")]
     pub since: Time,
+    /// The push group for which it was closed: a new `spec.pushGroup` counts only when push is open again. Absent: none.
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
+    pub group: Option<DnsLabel>,
     /// Why, in a sentence. Absent: it is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MESSAGE_CHARACTERS))]
     pub why: Option<String>,
 }
 
 /// Whether push is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PushState {
     /// Open on every SessionServer.
     Open,
@@ -142,6 +155,7 @@ pub enum PushState {
     /// It was decided to open it, and it is not open on every SessionServer yet.
     Opening,
     /// It cannot be told.
+    #[default]
     Unknown,
 }
 
@@ -181,10 +195,12 @@ pub struct Incident {
     #[schemars(schema_with = "word")]
     pub reason: Reason,
     /// Since when.
+    #[serde(deserialize_with = "lenient::or_long_ago")]
     pub since: Time,
     /// The members that could be the survivor, the best one first. Empty: none.
     #[schemars(length(max = 8))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[serde(deserialize_with = "lenient::known")]
     pub survivors: Vec<DnsLabel>,
 }
 

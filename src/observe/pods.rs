@@ -1,0 +1,134 @@
+//! What Kubernetes says of a cluster: its pods, workloads and claims.
+//!
+//! May import `types` and `api`.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::Member;
+use crate::api::v1alpha1::Role;
+use crate::types::{Moment, PodUid};
+
+/// The revision of a pod template: a hash of it.
+pub type Revision = String;
+
+/// What Kubernetes says of one cluster, read past every cache at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Kubernetes {
+    /// When it was asked.
+    pub at: Moment,
+    /// The pods that there are, those that are stopping included.
+    pub pods: BTreeMap<Member, Pod>,
+    /// The StatefulSets that there are.
+    pub workloads: BTreeMap<Role, Workload>,
+    /// The claims of members that there are.
+    pub claims: BTreeMap<Member, Claim>,
+}
+
+/// One pod.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pod {
+    /// Which one: another pod of the same name has another uid.
+    pub uid: PodUid,
+    /// Its address. `None`: it has none yet.
+    pub address: Option<Ipv4Addr>,
+    /// The revision of the template that it was made from.
+    pub revision: Revision,
+    /// How far it is.
+    pub phase: PodPhase,
+    /// Whether its node answers.
+    pub node: Node,
+    /// When its container started last. `None`: it never did.
+    pub started: Option<Moment>,
+    /// What keeps it from working, as the kubelet and the scheduler say.
+    pub trouble: Option<Trouble>,
+    /// A person has said that it may be taken for gone, by an annotation on this very pod.
+    pub waived: bool,
+}
+
+/// How far a pod is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PodPhase {
+    /// Its scheduling gate is on it: it does not exist but in the API.
+    Held,
+    /// Its container does not run, or is not ready.
+    Starting,
+    /// Its container is ready.
+    Ready,
+    /// It was told to stop.
+    Stopping,
+}
+
+/// Whether a node answers. A pod on a node that does not is unknown, not gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Node {
+    /// It answers.
+    Reachable,
+    /// It does not.
+    Unreachable,
+}
+
+/// What keeps a pod from working and does not pass by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// Its image cannot be had.
+    Image,
+    /// Its container ends again and again.
+    Crash,
+    /// Its container cannot be made.
+    Create,
+    /// No node takes it.
+    Unschedulable,
+}
+
+impl Trouble {
+    /// What it is, for a sentence that begins with the member's name.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Image => "its image cannot be pulled",
+            Self::Crash => "its container ends again and again",
+            Self::Create => "its container cannot be created",
+            Self::Unschedulable => "no node takes it",
+        }
+    }
+}
+
+/// A StatefulSet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Workload {
+    /// How many pods it makes.
+    pub replicas: u32,
+    /// The revision of its template: pods that are made now get it.
+    pub revision: Revision,
+}
+
+/// The claim of a member's volume.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// Which one: a claim that was lost and made again has another uid.
+    pub uid: String,
+    /// Whether it is marked: its meta has been a member of the raft group. What is not marked is blank.
+    pub marked: bool,
+}
+
+impl Pod {
+    /// Whether its container may run: it is neither held back nor stopping.
+    #[must_use]
+    pub fn may_run(&self) -> bool {
+        matches!(self.phase, PodPhase::Starting | PodPhase::Ready)
+    }
+}
+
+impl Kubernetes {
+    /// The pods of one role, by ordinal.
+    pub fn pods_of(&self, role: Role) -> impl Iterator<Item = (Member, &Pod)> {
+        self.pods.range(Member::new(role, 0)..=Member::new(role, u32::MAX)).map(|(m, p)| (*m, p))
+    }
+
+    /// How many pods the StatefulSet of this role makes; 0 where there is none.
+    #[must_use]
+    pub fn replicas(&self, role: Role) -> u32 {
+        self.workloads.get(&role).map_or(0, |w| w.replicas)
+    }
+}

@@ -1,0 +1,69 @@
+//! What is remembered before anything is decided: what is seen now, and what follows from it alone.
+
+use super::Admission;
+use super::picture::Picture;
+use crate::admin::registry::wire::PushSwitch;
+use crate::api::v1alpha1::{PushOwner, PushState, Role};
+use crate::plan::decision::Wake;
+use crate::plan::machine::{self, Target};
+use crate::plan::memory::Memory;
+
+impl Picture<'_> {
+    /// Brings the memory up to what is seen now. Nothing is learnt from facts that are older than the last act.
+    pub(crate) fn renew(&self, target: &Target<'_>, memory: &mut Memory) {
+        let began = memory.run.as_ref().map(|r| (r.generation, r.plan.clone()));
+        machine::begin(target, memory);
+        if self.facts_are_fresh().is_err() {
+            return;
+        }
+        let is_new = memory.run.as_ref().map(|r| (r.generation, r.plan.clone())) != began;
+        let opened = self.stored_switch() == Ok(PushSwitch::Open);
+        if is_new
+            && opened
+            && memory.push.owner == Some(PushOwner::Operator)
+            && memory.push.state == PushState::Closed
+        {
+            // Somebody opened it and a person has changed the spec since: it is closed anew for the new run.
+            memory.push.state = PushState::Closing;
+        }
+        self.note_members(memory);
+        memory.incident = self.incident(memory);
+        self.admit(memory);
+        self.note_push(memory);
+        self.note_counts(memory);
+    }
+
+    fn note_members(&self, memory: &mut Memory) {
+        if let Some((leader, _)) = self.leader() {
+            memory.last_leader = Some(leader);
+        }
+        let Some(group) = self.group() else { return };
+        for (member, _) in self.pods(Role::Meta) {
+            if let Some(address) = self.address(member).filter(|a| group.contains(a)) {
+                memory.known_as.insert(member, address);
+            }
+        }
+        memory.known_as.retain(|_, address| group.contains(address));
+    }
+
+    /// Window and approval are asked once for each plan, before anything of it is done.
+    fn admit(&self, memory: &mut Memory) {
+        let may_begin = !self.t.paused && self.t.admission == Admission::Open && self.has_work();
+        if let Some(run) = memory.run.as_mut().filter(|_| may_begin) {
+            run.admitted = true;
+        }
+    }
+
+    /// When to decide again.
+    pub(crate) fn wake(&self, wake: Wake, memory: &Memory) -> Wake {
+        let writes =
+            self.next_genesis().is_some() || !self.marks().is_empty() || self.group_change(memory).is_some();
+        match (wake, &self.t.admission) {
+            (Wake::Slowly, _) if writes => Wake::Soon,
+            (Wake::Soon | Wake::Slowly, Admission::Window(Some(opens))) if self.has_work() => {
+                Wake::At(*opens)
+            }
+            (wake, _) => wake,
+        }
+    }
+}

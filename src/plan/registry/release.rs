@@ -1,0 +1,135 @@
+//! Which held metas may start: the blank-meta gate. Two blank metas that start together elect each other and form a new,
+//! empty cluster (measured: sofaregistry §1, fact 5; §6).
+
+use std::collections::BTreeSet;
+
+use super::picture::Picture;
+use crate::api::v1alpha1::{ActKind, Reason, Role};
+use crate::observe::{Genesis, Member, Pod, PodPhase};
+use crate::plan::decision::Command;
+use crate::plan::machine::Next;
+use crate::plan::memory::{Act, Memory, Target};
+use crate::plan::planted::Planted;
+use crate::plan::report::Wait;
+
+impl Picture<'_> {
+    /// Held metas that may start now: those whose volume is known, those of the first start, or one blank one.
+    pub(crate) fn release(&self, memory: &Memory) -> Option<Next> {
+        let held: Vec<(Member, &Pod)> =
+            self.pods(Role::Meta).filter(|(_, p)| p.phase == PodPhase::Held).collect();
+        if held.is_empty() {
+            return None;
+        }
+        let known: Vec<_> = held.iter().copied().filter(|(m, _)| self.is_known(*m)).collect();
+        if !known.is_empty() {
+            return Some(release(&known, "their volumes are those of members"));
+        }
+        match &self.w.genesis {
+            Genesis::Never => Some(Next::wait(Wait::new(
+                Reason::FirstStart,
+                "metas",
+                "the first start begins when all metas have a pod and a claim",
+            ))),
+            Genesis::Begun { claims } => Some(self.release_founders(&held, claims)),
+            Genesis::Done => self.admit_one(&held, memory),
+        }
+    }
+
+    /// The metas of a first start, all of them together: a majority has to be there to elect one.
+    fn release_founders(&self, held: &[(Member, &Pod)], claims: &BTreeSet<String>) -> Next {
+        let founder = |m: &Member| self.w.kubernetes.claims.get(m).is_some_and(|c| claims.contains(&c.uid));
+        let founders: Vec<_> = held.iter().copied().filter(|(m, _)| founder(m)).collect();
+        if founders.len() == held.len() {
+            return release(&founders, "this is the first start of the cluster");
+        }
+        Next::Halt(Wait::new(
+            Reason::VolumeLost,
+            "metas",
+            "a volume was lost before the first start was over: delete the claims and pods of all metas to begin again",
+        ))
+    }
+
+    /// One blank meta, while the others work without it.
+    fn admit_one(&self, held: &[(Member, &Pod)], memory: &Memory) -> Option<Next> {
+        if self.is_planted(Planted::ReleasesBlanks) {
+            return Some(release(held, "planted"));
+        }
+        let (blank, pod) = held.first()?;
+        // Without a leader the recovery decides, and nobody can let it in.
+        self.leader()?;
+        let wait = |reason, message: &str| Some(Next::wait(Wait::new(reason, blank, message)));
+        let Some(group) = self.group() else {
+            return wait(
+                Reason::WaitingForPeers,
+                "it is blank and is let in when the metas name the same peers",
+            );
+        };
+        let joining = self.pods(Role::Meta).find(|(m, p)| {
+            p.phase != PodPhase::Held && (!self.is_known(*m) || p.address.is_none_or(|a| !group.contains(&a)))
+        });
+        // What hinders another one that joins is said by whoever looks after it.
+        if joining.is_some() || memory.incident.is_some() {
+            return None;
+        }
+        Some(release(&[(*blank, *pod)], "it is blank, and the only one that is let in now"))
+    }
+
+    /// Whether the volume of this meta is marked as a member's.
+    pub(crate) fn is_known(&self, member: Member) -> bool {
+        self.w.kubernetes.claims.get(&member).is_some_and(|c| c.marked)
+    }
+
+    /// Metas whose claims are to be marked: they are members now, and their volumes hold what the cluster knows.
+    pub(crate) fn marks(&self) -> BTreeSet<Member> {
+        if !self.is_raft() || self.leader().is_none() {
+            return BTreeSet::new();
+        }
+        let Some(group) = self.group() else { return BTreeSet::new() };
+        self.serving_metas()
+            .filter(|(m, _)| self.address(*m).is_some_and(|a| group.contains(&a)))
+            .filter(|(m, _)| self.w.kubernetes.claims.get(m).is_some_and(|c| !c.marked))
+            .map(|(m, _)| m)
+            .collect()
+    }
+
+    /// How far the first start has come, if that is news.
+    pub(crate) fn next_genesis(&self) -> Option<Genesis> {
+        if !self.is_raft() || self.deleting() || self.facts_are_fresh().is_err() {
+            return None;
+        }
+        let claims = &self.w.kubernetes.claims;
+        let of_metas = || claims.iter().filter(|(m, _)| m.role == Role::Meta);
+        match &self.w.genesis {
+            // Kept volumes: this cluster was started before, under another object.
+            Genesis::Never if of_metas().any(|(_, c)| c.marked) => Some(Genesis::Done),
+            Genesis::Never => {
+                let all = self.members(Role::Meta).all(|m| {
+                    self.pod(m).is_some_and(|p| p.phase == PodPhase::Held) && claims.contains_key(&m)
+                });
+                let founders: BTreeSet<String> = of_metas().map(|(_, c)| c.uid.clone()).collect();
+                (all && !founders.is_empty()).then_some(Genesis::Begun { claims: founders })
+            }
+            Genesis::Begun { claims: founders } => {
+                let settled =
+                    self.converged(Role::Meta).is_ok() && self.members(Role::Meta).all(|m| self.is_known(m));
+                let lost_all = self.pods(Role::Meta).all(|(_, p)| p.phase == PodPhase::Held)
+                    && of_metas().all(|(_, c)| !founders.contains(&c.uid) && !c.marked);
+                if settled {
+                    Some(Genesis::Done)
+                } else if lost_all && self.pods(Role::Meta).next().is_some() {
+                    Some(Genesis::Never)
+                } else {
+                    None
+                }
+            }
+            Genesis::Done => None,
+        }
+    }
+}
+
+fn release(pods: &[(Member, &Pod)], why: &str) -> Next {
+    let targets: Vec<Target> =
+        pods.iter().map(|(m, p)| Target { member: *m, uid: Some(p.uid.clone()) }).collect();
+    let act = Act { kind: ActKind::ReleasePods, targets: targets.clone() };
+    Next::act(act, Command::ReleasePods(targets), why)
+}

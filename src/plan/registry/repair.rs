@@ -1,0 +1,109 @@
+//! Members that serve nothing: the way out that never blocks (contract: rollouts, "Broken members").
+
+use std::time::Duration;
+
+use super::ROLES;
+use super::picture::Picture;
+use crate::api::v1alpha1::{ActKind, Reason, Role};
+use crate::observe::{Member, Node, Pod, PodPhase, Unknown};
+use crate::plan::decision::{Command, Stop};
+use crate::plan::machine::Next;
+use crate::plan::memory::{Act, Memory, Target};
+use crate::plan::report::Wait;
+
+/// How long a data node may say that it works and be in no list of the metas: it is listed within 3 s of its start, and when
+/// all metas it knew are gone it never comes back (measured: sofaregistry §2).
+const UNLISTED_DATA_PATIENCE: Duration = Duration::from_secs(20);
+/// How long a session may: it finds new metas by itself.
+const UNLISTED_SESSION_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Why a member that the metas do not list is made again.
+pub(crate) const UNLISTED: &str = "it says that it works and is in no list of the metas";
+
+impl Picture<'_> {
+    /// The next member that serves nothing and is helped by being made again.
+    pub(crate) fn repair(&self, memory: &Memory) -> Option<Next> {
+        for role in ROLES {
+            for (member, pod) in self.pods(role) {
+                let Some(why) = self.needs_repair(member, pod, memory) else { continue };
+                if self.t.paused {
+                    return Some(Next::wait(Wait::new(
+                        Reason::PausedBySpec,
+                        member,
+                        "its repair waits: spec.paused is set",
+                    )));
+                }
+                if let Err(wait) = self.is_our_turn_to_repair() {
+                    return Some(Next::wait(wait));
+                }
+                let target = Target { member, uid: Some(pod.uid.clone()) };
+                let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
+                let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
+                return Some(Next::act(act, command, why));
+            }
+        }
+        None
+    }
+
+    /// A repair needs no closed push, but it is no second act beside another cluster's.
+    fn is_our_turn_to_repair(&self) -> Result<(), Wait> {
+        match self.actor() {
+            Some(crate::observe::Actor::Other) => self.is_our_turn(),
+            _ => Ok(()),
+        }
+    }
+
+    fn needs_repair(&self, member: Member, pod: &Pod, memory: &Memory) -> Option<&'static str> {
+        let role = member.role;
+        if !pod.may_run()
+            || pod.node == Node::Unreachable
+            || member.ordinal >= self.replicas(role)
+            || self.serves(member) && self.is_listed(member, pod)
+        {
+            return None;
+        }
+        let overdue = pod.started.is_some_and(|s| self.now.since(s) >= self.t.start_budget);
+        let drifted = self.target(role).is_some_and(|t| t.revision != pod.revision);
+        if self.told(member) == Err(Unknown::Stale) {
+            return None;
+        }
+        let silent = self.refuses(member) || pod.address.is_none() || pod.trouble.is_some();
+        if drifted && silent && pod.phase == PodPhase::Starting && (pod.trouble.is_some() || overdue) {
+            return Some("it never worked, and there is a newer template");
+        }
+        if role == Role::Meta
+            || self.peers_settled().is_err()
+            || memory.incident.is_some() && self.leader().is_none()
+        {
+            return None;
+        }
+        if self.told(member).is_ok() && !self.serves(member) && overdue {
+            return Some(
+                "it started without a leader or a data node and never recovers from that (measured: sofaregistry §1, fact 2)",
+            );
+        }
+        let patience = if role == Role::Data { UNLISTED_DATA_PATIENCE } else { UNLISTED_SESSION_PATIENCE };
+        let unlisted = self.waited(memory, Reason::MemberBroken, &member.to_string());
+        (self.unlisted().any(|m| m == member) && unlisted >= patience).then_some(UNLISTED)
+    }
+
+    /// Members that say that they work and that the metas do not list: they serve nothing, and are timed from when that is
+    /// seen.
+    pub(crate) fn unlisted(&self) -> impl Iterator<Item = Member> {
+        let settled = self.peers_settled().is_ok();
+        [Role::Data, Role::Session].into_iter().filter(move |_| settled).flat_map(|role| {
+            self.pods(role).filter(|(m, p)| self.serves(*m) && !self.is_listed(*m, p)).map(|(m, _)| m)
+        })
+    }
+
+    /// Whether the metas list this member. What they list is not known while nobody leads: then it counts as listed.
+    pub(crate) fn is_listed(&self, member: Member, pod: &Pod) -> bool {
+        let Some(lists) = self.lists() else { return true };
+        let list = match member.role {
+            Role::Meta => return true,
+            Role::Data => &lists.datas,
+            _ => &lists.sessions,
+        };
+        pod.address.is_some_and(|a| list.contains(&a))
+    }
+}

@@ -1,0 +1,360 @@
+//! Disruptive changes: which role is next, which of its members, and the gates before each act.
+
+use super::ROLES;
+use super::picture::Picture;
+use super::push::Reading;
+use crate::api::v1alpha1::{ActKind, PushOwner, Reason, Role, Strategy};
+use crate::observe::{Actor, Member, Pod};
+use crate::plan::decision::{Command, Stop};
+use crate::plan::machine::Next;
+use crate::plan::memory::{Act, Memory, Target};
+use crate::plan::planted::Planted;
+use crate::plan::report::Wait;
+
+use super::Admission;
+
+/// A change that disturbs clients or needs leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Pods of this role were made from another template.
+    Restart(Role),
+    /// A server of this role is to be added.
+    ScaleUp(Role),
+    /// A server of this role is to be taken away.
+    ScaleDown(Role),
+}
+
+impl Work {
+    pub(crate) const fn role(&self) -> Role {
+        match self {
+            Self::Restart(role) | Self::ScaleUp(role) | Self::ScaleDown(role) => *role,
+        }
+    }
+
+    /// Whether clients would see it if push were open.
+    const fn needs_closed(&self) -> bool {
+        !matches!(self, Self::ScaleUp(Role::Data | Role::Session))
+    }
+}
+
+impl Picture<'_> {
+    /// All changes that the spec asks for, in their order.
+    pub(crate) fn all_work(&self) -> Vec<Work> {
+        let mut work = Vec::new();
+        let backwards = self.is_planted(Planted::RolesBackwards);
+        let roles: Vec<Role> = if backwards { ROLES.into_iter().rev().collect() } else { ROLES.to_vec() };
+        for role in roles {
+            let (have, want) = (self.replicas(role), self.wanted(role));
+            if have == 0 {
+                continue;
+            }
+            if self.drifted(role).next().is_some() {
+                work.push(Work::Restart(role));
+            }
+            if have < want {
+                work.push(Work::ScaleUp(role));
+            }
+            if have > want.max(1) {
+                work.push(Work::ScaleDown(role));
+            }
+        }
+        work
+    }
+
+    /// Whether the spec asks for a change.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.all_work().is_empty()
+    }
+
+    /// Whether push has to be closed for what is under way: work that was let in, or a recovery.
+    pub(crate) fn needs_closed(&self, memory: &Memory) -> bool {
+        if self.deleting() {
+            return false;
+        }
+        if memory.incident.is_some() {
+            return true;
+        }
+        let admitted = memory.run.as_ref().is_some_and(|r| r.admitted);
+        admitted && !self.t.paused && self.all_work().iter().any(Work::needs_closed)
+    }
+
+    /// The next disruptive change and what it waits for.
+    pub(crate) fn roll(&self, memory: &Memory) -> Option<Next> {
+        let all = self.all_work();
+        let work = all.first()?;
+        let owned = memory.push.owner == Some(PushOwner::Operator);
+        if let Err(wait) = self.is_admitted(memory) {
+            // What we closed is opened again before anybody waits for a person or a window.
+            return (!owned).then(|| Next::wait(wait));
+        }
+        if let Err(wait) = self.is_our_turn() {
+            return Some(Next::wait(wait));
+        }
+        let gated = all.iter().any(Work::needs_closed) && !self.is_planted(Planted::RestartsWhileOpen);
+        if gated && let Some(next) = self.close_for(work, memory) {
+            return Some(next);
+        }
+        Some(match work {
+            Work::Restart(role) => self.restart_next(*role),
+            Work::ScaleUp(role) => self.scale_up(*role),
+            Work::ScaleDown(role) => self.scale_down(*role),
+        })
+    }
+
+    fn is_admitted(&self, memory: &Memory) -> Result<(), Wait> {
+        if self.is_planted(Planted::ActsAfterPause) {
+            return Ok(());
+        }
+        if self.t.paused {
+            return Err(Wait::new(Reason::PausedBySpec, "rollout", "spec.paused is set"));
+        }
+        if memory.run.as_ref().is_some_and(|r| r.admitted) {
+            return Ok(());
+        }
+        Err(match &self.t.admission {
+            Admission::Approval => Wait::new(
+                Reason::WaitingForApproval,
+                &self.t.plan,
+                format!("the plan has to be approved: set spec.rollout.approved to {}", self.t.plan),
+            ),
+            Admission::Window(Some(opens)) => {
+                Wait::new(Reason::WaitingForWindow, "window", format!("the next window opens at {opens}"))
+            }
+            Admission::Window(None) => Wait::new(
+                Reason::WaitingForWindow,
+                "window",
+                "no window will open within a year: correct spec.rollout.windows",
+            ),
+            Admission::Open => Wait::new(Reason::NewGeneration, "rollout", "the rollout begins"),
+        })
+    }
+
+    /// Only one cluster of a push group acts at a time.
+    pub(crate) fn is_our_turn(&self) -> Result<(), Wait> {
+        let Some(group) = &self.w.group else { return Ok(()) };
+        if self.is_planted(Planted::IgnoresGroupActor) {
+            return Ok(());
+        }
+        match crate::observe::read(Some(group), self.cutoff) {
+            Ok(view) if view.actor == Actor::Us => Ok(()),
+            Ok(_) => Err(Wait::new(
+                Reason::WaitingForPushGroup,
+                "push group",
+                "another cluster of the push group acts",
+            )),
+            Err(why) => Err(Wait::new(
+                Reason::WaitingForPushGroup,
+                "push group",
+                format!("the push group is not known: {why}"),
+            )),
+        }
+    }
+
+    /// Closes push before the first act, again after the metas, and again on sessions that missed it.
+    fn close_for(&self, work: &Work, memory: &Memory) -> Option<Next> {
+        let run = memory.run.as_ref()?;
+        let again = run.metas_since_close && work.role() != Role::Meta;
+        match self.reading() {
+            Reading::Closed if !again => return self.group_is_closed().err().map(Next::wait),
+            Reading::Unknown(wait) => return Some(Next::wait(wait)),
+            _ => {}
+        }
+        if memory.push.owner.is_none() {
+            // Push is not closed for a change that could not begin.
+            for role in ROLES {
+                if let Err(wait) = self.converged(role) {
+                    return Some(Next::wait(wait));
+                }
+            }
+        }
+        let why = if again {
+            "after the metas push is closed again and read on every session"
+        } else {
+            "a rollout begins"
+        };
+        Some(self.close(memory, why))
+    }
+
+    fn group_is_closed(&self) -> Result<(), Wait> {
+        let Some(group) = &self.w.group else { return Ok(()) };
+        match crate::observe::read(Some(group), self.cutoff) {
+            Ok(view) if view.not_closed.is_empty() => Ok(()),
+            Ok(view) => {
+                let names: Vec<&str> = view.not_closed.iter().map(String::as_str).collect();
+                Err(Wait::new(
+                    Reason::WaitingForPushClosed,
+                    names.join(", "),
+                    "push is not closed in every cluster of the push group",
+                ))
+            }
+            Err(why) => Err(Wait::new(
+                Reason::WaitingForPushGroup,
+                "push group",
+                format!("the push group is not known: {why}"),
+            )),
+        }
+    }
+
+    /// Restarts the next members of a role.
+    fn restart_next(&self, role: Role) -> Next {
+        let members = self.next_members(role);
+        if let Err(wait) = self.may_restart(role, &members) {
+            return Next::wait(wait);
+        }
+        let targets: Vec<Target> =
+            members.iter().map(|(m, p)| Target { member: *m, uid: Some(p.uid.clone()) }).collect();
+        let act = Act { kind: ActKind::RestartPods, targets: targets.clone() };
+        Next::act(
+            act,
+            Command::StopPods { targets, how: Stop::Evict },
+            "its pod was made from another template",
+        )
+    }
+
+    /// The members that are restarted next: one; of sessions with two groups, those of the first half that are left, then
+    /// those of the second. Followers come before the leader.
+    fn next_members(&self, role: Role) -> Vec<(Member, &Pod)> {
+        let mut drifted: Vec<(Member, &Pod)> = self.drifted(role).collect();
+        if self.is_planted(Planted::WholeRoleAtOnce) {
+            return drifted;
+        }
+        if role == Role::Session && self.t.strategy == Strategy::TwoGroups {
+            let half = self.replicas(role).div_ceil(2);
+            let first: Vec<_> = drifted.iter().copied().filter(|(m, _)| m.ordinal < half).collect();
+            return if first.is_empty() { drifted } else { first };
+        }
+        let leader = self.leader().map(|(m, _)| m);
+        drifted.sort_by_key(|(m, _)| (Some(*m) == leader, std::cmp::Reverse(m.ordinal)));
+        drifted.truncate(1);
+        drifted
+    }
+
+    /// The gates before a restart of members that serve.
+    fn may_restart(&self, role: Role, members: &[(Member, &Pod)]) -> Result<(), Wait> {
+        self.push_is_closed()?;
+        let group: Vec<Member> = members.iter().map(|(m, _)| *m).collect();
+        if role == Role::Meta {
+            return self.may_restart_meta(&group);
+        }
+        if !self.is_planted(Planted::RolesBackwards) {
+            self.converged(Role::Meta)?;
+        }
+        if role == Role::Data {
+            return self.may_restart_data(&group);
+        }
+        if !self.is_planted(Planted::RolesBackwards) {
+            self.converged(Role::Data)?;
+        }
+        self.others_work(role, &group)
+    }
+
+    fn may_restart_meta(&self, group: &[Member]) -> Result<(), Wait> {
+        if self.is_planted(Planted::IgnoresQuorum) {
+            return Ok(());
+        }
+        self.converged(Role::Meta)?;
+        let replicas = self.replicas(Role::Meta) as usize;
+        let left = self.serving_metas().filter(|(m, _)| !group.contains(m)).count();
+        let enough = if self.is_raft() { left * 2 > replicas } else { left > 0 };
+        if enough || replicas == 1 {
+            return Ok(());
+        }
+        Err(Wait::new(Reason::WaitingForQuorum, "metas", "one meta less would leave no majority"))
+    }
+
+    fn may_restart_data(&self, group: &[Member]) -> Result<(), Wait> {
+        if self.is_planted(Planted::IgnoresDataHalf) || self.is_planted(Planted::WholeRoleAtOnce) {
+            return Ok(());
+        }
+        self.converged(Role::Data)?;
+        self.half_of_the_data_lives(group)
+    }
+
+    /// At least half of the DataServers live without these.
+    pub(crate) fn half_of_the_data_lives(&self, without: &[Member]) -> Result<(), Wait> {
+        let replicas = self.replicas(Role::Data);
+        let left =
+            self.members(Role::Data).filter(|m| !without.contains(m) && self.works(*m).is_ok()).count();
+        if replicas <= 1 || left * 2 >= replicas as usize {
+            return Ok(());
+        }
+        Err(Wait::new(Reason::WaitingForData, "data", "less than half of the DataServers would live"))
+    }
+
+    /// Every member of the role besides these works.
+    pub(crate) fn others_work(&self, role: Role, without: &[Member]) -> Result<(), Wait> {
+        self.members(role).filter(|m| !without.contains(m)).try_for_each(|m| self.works(m))
+    }
+
+    fn scale_up(&self, role: Role) -> Next {
+        let (have, want) = (self.replicas(role), self.wanted(role));
+        let before = ROLES.iter().take_while(|r| **r <= role);
+        for earlier in before {
+            if let Err(wait) = self.converged(*earlier) {
+                return Next::wait(wait);
+            }
+        }
+        let replicas = if role == Role::Session { want } else { have + 1 };
+        scale(
+            ActKind::ScaleUp,
+            role,
+            replicas,
+            Member::new(role, have),
+            format!("the spec wants {want} servers, {have} are there"),
+        )
+    }
+
+    fn scale_down(&self, role: Role) -> Next {
+        let (have, want) = (self.replicas(role), self.wanted(role));
+        let last = Member::new(role, have - 1);
+        if let Err(wait) = self.push_is_closed() {
+            return Next::wait(wait);
+        }
+        for earlier in ROLES.iter().take_while(|r| **r <= role) {
+            if let Err(wait) = self.converged(*earlier) {
+                return Next::wait(wait);
+            }
+        }
+        if role == Role::Data
+            && let Err(wait) = self.half_of_the_data_lives(&[last])
+        {
+            return Next::wait(wait);
+        }
+        if role == Role::Meta
+            && self.is_raft()
+            && let Some(peers) = self.peers_without(last)
+        {
+            let Some(via) = self.serving_metas().find(|(m, _)| *m != last).and_then(|(m, _)| self.address(m))
+            else {
+                return Next::wait(Wait::new(Reason::WaitingForQuorum, last, "no other meta works"));
+            };
+            let act = Act::on(ActKind::ChangePeer, last, self.pod(last).map(|p| p.uid.clone()));
+            return Next::act(
+                act,
+                Command::ChangePeer { via, peers },
+                "the spec wants fewer metas: this one leaves the group",
+            );
+        }
+        scale(
+            ActKind::ScaleDown,
+            role,
+            have - 1,
+            last,
+            format!("the spec wants {want} servers, {have} are there"),
+        )
+    }
+
+    /// Closes push in a recovery, where sessions may serve.
+    pub(crate) fn close_in_incident(&self, memory: &Memory) -> Option<Next> {
+        match self.reading() {
+            Reading::Closed => None,
+            Reading::Unknown(wait) => Some(Next::wait(wait)),
+            _ if self.pods(Role::Session).next().is_none() => None,
+            _ => Some(self.close(memory, "push is closed until the metas are recovered")),
+        }
+    }
+}
+
+fn scale(kind: ActKind, role: Role, replicas: u32, member: Member, why: String) -> Next {
+    Next::act(Act::on(kind, member, None), Command::Scale { role, replicas }, why)
+}

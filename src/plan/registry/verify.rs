@@ -1,0 +1,244 @@
+//! The end of a rollout: what clients have is counted until enough of it is back, the DataServers are refilled where they
+//! lack something, and push is opened.
+
+use std::time::Duration;
+
+use super::ROLES;
+use super::picture::Picture;
+use super::push::Reading;
+use crate::api::v1alpha1::{ActKind, MembershipKind, OnTimeout, PushOwner, Reason, Role};
+use crate::observe::Actor;
+use crate::plan::decision::{Command, Stop};
+use crate::plan::machine::Next;
+use crate::plan::memory::{Act, Memory, Run, Target};
+use crate::plan::planted::Planted;
+use crate::plan::report::Wait;
+
+/// How long DataServers may lack what sessions have before that counts as lost: their own sync took up to 4 s, a killed
+/// one stays listed for 30 s (measured: sofaregistry §3, §4).
+const SYNC_PATIENCE: Duration = Duration::from_secs(45);
+
+/// What the counts say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Counted {
+    /// Clients are back and the data holds all of it.
+    Right,
+    /// Clients are not back yet.
+    ClientsMissing,
+    /// Clients are back, the data lacks something of theirs.
+    DataMissing,
+    /// A figure is not known.
+    Unknown,
+}
+
+impl Picture<'_> {
+    /// Opens what we closed, or what a person no longer holds, when nothing needs it closed any more.
+    pub(crate) fn wind_down(&self, memory: &Memory) -> Option<Next> {
+        if self.is_planted(Planted::ForgetsToOpen) {
+            return None;
+        }
+        let foreign =
+            memory.push.owner == Some(PushOwner::Other) && self.is_planted(Planted::OpensForeignPush);
+        match memory.push.owner {
+            _ if self.t.hold => return None,
+            Some(PushOwner::Spec) => return Some(self.open("spec.push.hold is no longer set")),
+            Some(PushOwner::Operator) => {}
+            _ if foreign => {}
+            _ => return self.close_for_group(memory),
+        }
+        for role in ROLES {
+            if self.replicas(role) == 0 {
+                continue;
+            }
+            if let Err(wait) = self.converged(role) {
+                return Some(Next::wait(wait));
+            }
+        }
+        let run = memory.run.as_ref()?;
+        if run.baseline.is_some()
+            && let Some(next) = self.verify_counts(run)
+        {
+            return Some(next);
+        }
+        if let Err(wait) = self.group_may_open() {
+            return Some(Next::wait(wait));
+        }
+        Some(self.open("the rollout is over and the clients are back"))
+    }
+
+    /// `None` when enough is back.
+    fn verify_counts(&self, run: &Run) -> Option<Next> {
+        let counted = self.counted(run);
+        let Some(since) = run.counting_since else {
+            return Some(Next::wait(Wait::new(
+                Reason::WaitingForCounts,
+                "clients",
+                "what clients have is counted",
+            )));
+        };
+        if counted == Counted::Right && !self.is_planted(Planted::WaitsForever) {
+            let first = run.counts_right_since?;
+            let again = self.oldest_session_fact().is_none_or(|at| at > first);
+            return (!again).then(|| {
+                Next::wait(Wait::new(
+                    Reason::WaitingForCounts,
+                    "clients",
+                    "enough is back; it is counted once more",
+                ))
+            });
+        }
+        if counted == Counted::DataMissing
+            && self.now.since(since) >= SYNC_PATIENCE
+            && let Some(next) = self.refill(run)
+        {
+            return Some(next);
+        }
+        let (reason, message) = match counted {
+            Counted::DataMissing => {
+                (Reason::DataLost, "the DataServers lack publishers that the sessions have")
+            }
+            Counted::Unknown => {
+                (Reason::CountsNotRecovered, "what clients have cannot be counted on every server")
+            }
+            _ => (Reason::CountsNotRecovered, "not enough publishers, subscribers and watchers are back"),
+        };
+        if self.now.since(since) < self.t.verify.timeout || self.is_planted(Planted::WaitsForever) {
+            return Some(Next::wait(Wait::new(Reason::WaitingForCounts, "clients", message)));
+        }
+        let nothing_lost =
+            self.w.lost_ids.as_ref().is_some_and(|f| f.at() >= self.cutoff && f.value() == Some(&0));
+        if self.t.verify.on_timeout == OnTimeout::Reopen && nothing_lost {
+            return None;
+        }
+        let message =
+            format!("{message}; push stays closed until they are, or until a new spec says otherwise");
+        Some(Next::Halt(Wait::new(reason, "clients", message)))
+    }
+
+    fn counted(&self, run: &Run) -> Counted {
+        let Some((baseline, _)) = run.baseline else { return Counted::Right };
+        let Some(counts) = self.counts() else { return Counted::Unknown };
+        let mut held = 0_u64;
+        for (member, _) in self.pods(Role::Data) {
+            match self.data_view(member).ok().and_then(|v| v.publishers) {
+                Some(publishers) => held = held.saturating_add(publishers),
+                None => return Counted::Unknown,
+            }
+        }
+        let orphaned = self.w.orphaned_ids.as_ref().filter(|f| f.at() >= self.cutoff).and_then(|f| f.value());
+        let Some(orphaned) = orphaned else { return Counted::Unknown };
+        if !counts.recovered(baseline, self.t.verify.percent) {
+            return Counted::ClientsMissing;
+        }
+        let expected = counts.publishers.saturating_mul(self.copies());
+        let close = held.abs_diff(expected).saturating_mul(100) <= expected;
+        if close && *orphaned == 0 { Counted::Right } else { Counted::DataMissing }
+    }
+
+    /// How many DataServers hold each publisher (measured: sofaregistry §4 `storeNodes=3`, §7).
+    fn copies(&self) -> u64 {
+        let nodes = u64::from(self.replicas(Role::Data));
+        let most = if self.t.membership == MembershipKind::Database { 2 } else { 3 };
+        nodes.min(most)
+    }
+
+    fn oldest_session_fact(&self) -> Option<crate::types::Moment> {
+        self.w.sessions.values().map(crate::observe::Fact::at).min()
+    }
+
+    /// One more session is started again, so that its clients register again and the DataServers get what they lack.
+    fn refill(&self, run: &Run) -> Option<Next> {
+        let none = std::collections::BTreeSet::new();
+        let done = run.refilled.as_ref().unwrap_or(&none);
+        let (member, pod) = self.pods(Role::Session).find(|(_, p)| !done.contains(&p.uid))?;
+        if self.t.paused {
+            return Some(Next::wait(Wait::new(
+                Reason::PausedBySpec,
+                member,
+                "the DataServers lack publishers and sessions have to be restarted: spec.paused is set",
+            )));
+        }
+        let gates = self
+            .is_our_turn()
+            .and_then(|()| self.push_is_closed())
+            .and_then(|()| self.others_work(Role::Session, &[member]));
+        if let Err(wait) = gates {
+            return Some(Next::wait(wait));
+        }
+        let target = Target { member, uid: Some(pod.uid.clone()) };
+        let act = Act { kind: ActKind::RefillSession, targets: vec![target.clone()] };
+        let command = Command::StopPods { targets: vec![target], how: Stop::Evict };
+        Some(Next::act(
+            act,
+            command,
+            "the DataServers lack publishers that its clients have: they register again",
+        ))
+    }
+
+    /// What is remembered of the counting: since when, and since when it is right.
+    pub(crate) fn note_counts(&self, memory: &mut Memory) {
+        let busy = memory.push.owner != Some(PushOwner::Operator) || self.needs_closed(memory);
+        let settled = ROLES.iter().all(|r| self.converged(*r).is_ok());
+        let Some(run) = &mut memory.run else { return };
+        if busy || run.baseline.is_none() {
+            run.counting_since = None;
+            run.counts_right_since = None;
+            return;
+        }
+        if !settled {
+            run.counts_right_since = None;
+            return;
+        }
+        run.counting_since.get_or_insert(self.now);
+        if self.counted(run) == Counted::Right {
+            run.counts_right_since.get_or_insert(self.now.ceil_second());
+        } else {
+            run.counts_right_since = None;
+        }
+    }
+
+    /// Push of a group is opened when no cluster holds it closed any more.
+    fn group_may_open(&self) -> Result<(), Wait> {
+        let Some(group) = &self.w.group else { return Ok(()) };
+        match crate::observe::read(Some(group), self.cutoff) {
+            Ok(view) if !view.we_hold && !view.others_hold => Ok(()),
+            Ok(_) => Err(Wait::new(
+                Reason::WaitingForPushGroup,
+                "push group",
+                "a cluster of the push group holds push closed",
+            )),
+            Err(why) => Err(Wait::new(
+                Reason::WaitingForPushGroup,
+                "push group",
+                format!("the push group is not known: {why}"),
+            )),
+        }
+    }
+
+    /// Another cluster of the group holds push closed: we close ours too.
+    fn close_for_group(&self, memory: &Memory) -> Option<Next> {
+        let view = self.w.group.as_ref().and_then(|g| crate::observe::read(Some(g), self.cutoff).ok())?;
+        let open = matches!(self.reading(), Reading::Open | Reading::Mixed { .. } | Reading::NeverSet);
+        (view.others_hold && open && memory.push.owner.is_none() && self.pods(Role::Session).next().is_some())
+            .then(|| self.close(memory, "another cluster of the push group holds push closed"))
+    }
+
+    /// Whether this cluster itself still needs the group's push closed.
+    pub(crate) fn holds_group(&self, memory: &Memory) -> bool {
+        if self.needs_closed(memory) {
+            return true;
+        }
+        let Some(run) = &memory.run else { return false };
+        let counting = memory.push.owner == Some(PushOwner::Operator) && run.baseline.is_some();
+        let twice = run
+            .counts_right_since
+            .is_some_and(|first| self.oldest_session_fact().is_none_or(|at| at > first));
+        let acting = run.act.as_ref().is_some_and(|f| f.act.stops_pods());
+        acting || (counting && !twice)
+    }
+
+    /// Who may act in the group, as it was read.
+    pub(crate) fn actor(&self) -> Option<Actor> {
+        self.w.group.as_ref().and_then(|g| crate::observe::read(Some(g), self.cutoff).ok()).map(|v| v.actor)
+    }
+}

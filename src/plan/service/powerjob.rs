@@ -1,0 +1,222 @@
+//! PowerJob: a server is stopped only when its apps are another one's and their workers have followed (measured:
+//! powerjob §1.6, §1.7).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::picture::Picture;
+use super::rolling::stop;
+use crate::api::v1alpha1::{ActKind, Reason, Role};
+use crate::observe::{App, Apps, Member};
+use crate::plan::decision::{Command, Stop};
+use crate::plan::machine::Next;
+use crate::plan::memory::{Act, Memory, Target};
+use crate::plan::report::Wait;
+
+/// The former owner fires what it has in its wheel for this long; then it may be stopped.
+const WHEEL: Duration = Duration::from_secs(30);
+/// After a minute its workers count as dead and what it fires fails: it is stopped before, whoever has followed by then.
+const LATEST_STOP: Duration = Duration::from_secs(50);
+/// An app without a worker is told after this long.
+const NO_WORKERS_PATIENCE: Duration = Duration::from_mins(1);
+
+impl Picture<'_> {
+    /// The apps, where they are known and moved before a stop.
+    fn apps(&self) -> Option<Result<&Apps, Wait>> {
+        if !self.t.powerjob.is_some_and(|p| p.drain) {
+            return None;
+        }
+        Some(crate::observe::read(self.w.apps.as_ref(), self.cutoff).map_err(|why| {
+            Wait::new(Reason::WaitingForDatabase, "apps", format!("their owners are not known: {why}"))
+        }))
+    }
+
+    /// What has to be done before this server may be stopped. `None`: it may.
+    pub(super) fn drain(&self, server: Member) -> Option<Next> {
+        let apps = match self.apps()? {
+            Ok(apps) => apps,
+            Err(wait) => return Some(Next::wait(wait)),
+        };
+        let owned: BTreeSet<u64> = owned_by(apps, server);
+        if self.replicas(Role::Server) > 1 {
+            if let Err(wait) = hold(apps, server, self.now) {
+                return Some(Next::wait(wait));
+            }
+            if !owned.is_empty() {
+                return Some(self.move_apps(apps, server, owned));
+            }
+        }
+        None
+    }
+
+    /// Tells another server of the workers, and right after that makes it the owner.
+    fn move_apps(&self, apps: &Apps, from: Member, owned: BTreeSet<u64>) -> Next {
+        let Some(to) = self
+            .members(Role::Server)
+            .find(|m| *m != from && self.works(*m).is_ok() && apps.pinged.contains(m))
+        else {
+            return Next::wait(Wait::new(
+                Reason::WaitingForPod,
+                from,
+                "no other server works to which its apps could move",
+            ));
+        };
+        let targets = vec![
+            Target { member: from, uid: self.pod(from).map(|p| p.uid.clone()) },
+            Target { member: to, uid: self.pod(to).map(|p| p.uid.clone()) },
+        ];
+        let known = owned.iter().filter_map(|id| apps.apps.get(id)).all(|app| {
+            app.fresh.get(&to).copied().unwrap_or(0) >= app.fresh.get(&from).copied().unwrap_or(0)
+        });
+        if known {
+            let act = Act { kind: ActKind::MoveApp, targets };
+            return Next::act(
+                act,
+                Command::MoveApps { from, to, apps: owned },
+                "its apps move before it is stopped",
+            );
+        }
+        let act = Act { kind: ActKind::PreRegister, targets };
+        Next::act(
+            act,
+            Command::PreRegister { from, to, apps: owned },
+            "the next owner has to know the workers before it fires",
+        )
+    }
+
+    /// Whether the effect of telling or moving is seen.
+    pub(super) fn has_moved(&self, act: &Act) -> Result<(), Wait> {
+        let (Some(from), Some(to)) = (act.targets.first(), act.targets.get(1)) else { return Ok(()) };
+        let apps = match self.apps() {
+            None => return Ok(()),
+            Some(apps) => apps?,
+        };
+        let left = owned_by(apps, from.member);
+        let told = || {
+            left.iter().filter_map(|id| apps.apps.get(id)).all(|app| {
+                app.fresh.get(&to.member).copied().unwrap_or(0)
+                    >= app.fresh.get(&from.member).copied().unwrap_or(0)
+            })
+        };
+        if left.is_empty() || (act.kind == ActKind::PreRegister && told()) {
+            return Ok(());
+        }
+        Err(Wait::new(Reason::WaitingForWorkers, from.member, "its apps are not another server's yet"))
+    }
+
+    /// A server that lost an app while it lived still fires what is in its wheel, without workers: it is stopped within a
+    /// minute, after its other apps have moved (§1.7, row 5).
+    pub(super) fn bounce(&self) -> Option<Next> {
+        let Ok(apps) = self.apps()? else { return None };
+        let usurped = apps.usurped.iter().find(|m| self.works(**m).is_ok())?;
+        if self.t.paused {
+            return Some(Next::wait(Wait::new(
+                Reason::PausedBySpec,
+                usurped,
+                "it was taken for dead and lives: spec.paused is set",
+            )));
+        }
+        let owned = owned_by(apps, *usurped);
+        if !owned.is_empty() {
+            return Some(self.move_apps(apps, *usurped, owned));
+        }
+        let pod = self.pod(*usurped)?;
+        Some(stop(
+            ActKind::RepairPod,
+            &[(*usurped, pod)],
+            Stop::Evict,
+            "it was taken for dead, lives, and fires without workers",
+        ))
+    }
+
+    /// Instances that failed for want of a worker are run again, where the spec wants it.
+    pub(super) fn retry_lost(&self, memory: &Memory) -> Option<Next> {
+        if !self.t.powerjob.is_some_and(|p| p.retry_lost) || self.t.paused {
+            return None;
+        }
+        let Ok(apps) = self.apps()? else { return None };
+        let since = memory.run.as_ref()?.started_at;
+        (apps.lost > 0).then(|| {
+            let act = Act::on_cluster(ActKind::RetryLost);
+            Next::act(
+                act,
+                Command::RetryLost { since },
+                "instances failed for want of a worker while owners changed",
+            )
+        })
+    }
+
+    /// Whether nothing is left to be run again.
+    pub(super) fn nothing_is_lost(&self) -> bool {
+        matches!(self.apps(), Some(Ok(apps)) if apps.lost == 0)
+    }
+
+    /// Apps that have an owner, a job that is due, and no worker.
+    pub(super) fn without_workers(&self) -> Vec<Wait> {
+        let Some(Ok(apps)) = self.apps() else { return Vec::new() };
+        let idle = |app: &&App| {
+            let settled = app.moved_at.is_none_or(|at| self.now.since(at) >= NO_WORKERS_PATIENCE);
+            app.owner.is_some() && app.alive == 0 && app.due && settled
+        };
+        let lonely = apps.apps.iter().filter(|(_, app)| idle(app));
+        lonely
+            .map(|(id, _)| {
+                Wait::new(
+                    Reason::NoWorkers,
+                    format!("app {id}"),
+                    "it has an owner, a job that is due, and no worker",
+                )
+            })
+            .collect()
+    }
+}
+
+fn owned_by(apps: &Apps, server: Member) -> BTreeSet<u64> {
+    apps.apps.iter().filter(|(_, app)| app.owner == Some(server)).map(|(id, _)| *id).collect()
+}
+
+/// The rules by which every stop is held (§1.7, a): every app's owner lives and answers the others in time, and its workers
+/// report to it and to nobody else. Apps that have just moved off this server only have to have settled.
+fn hold(apps: &Apps, server: Member, now: crate::types::Moment) -> Result<(), Wait> {
+    if apps.flipping {
+        return Err(Wait::new(
+            Reason::WaitingForWorkers,
+            "owners",
+            "they change again and again: see port 10010 between the servers",
+        ));
+    }
+    for (id, app) in &apps.apps {
+        let subject = format!("app {id}");
+        let Some(owner) = app.owner else {
+            if app.alive == 0 {
+                continue;
+            }
+            return Err(Wait::new(Reason::WaitingForWorkers, subject, "it has workers and no owner"));
+        };
+        if !apps.pinged.contains(&owner) {
+            return Err(Wait::new(
+                Reason::WaitingForWorkers,
+                subject,
+                format!("its owner {owner} does not answer the others within 1 s"),
+            ));
+        }
+        let moved = app.moved_at.map(|at| now.since(at));
+        if moved.is_some_and(|age| age < WHEEL) {
+            return Err(Wait::new(
+                Reason::WaitingForWorkers,
+                subject,
+                "its former owner still fires what it has in its wheel (30 s)",
+            ));
+        }
+        let late = moved.is_some_and(|age| age >= LATEST_STOP && age < LATEST_STOP * 2) && owner != server;
+        let at_owner = app.fresh.get(&owner).copied().unwrap_or(0);
+        if at_owner < app.alive && !late {
+            return Err(Wait::new(
+                Reason::WaitingForWorkers,
+                subject,
+                format!("{at_owner} of its {} workers report to its owner {owner}", app.alive),
+            ));
+        }
+    }
+    Ok(())
+}
