@@ -208,6 +208,12 @@ fn hold(apps: &Apps, server: Member, now: crate::types::Moment) -> Result<(), Wa
                 "its former owner still fires what it has in its wheel (30 s)",
             ));
         }
+        // One other may know them: the next owner, which was told.
+        let elsewhere: Vec<String> = app.fresh.keys().filter(|m| **m != owner).map(ToString::to_string).collect();
+        if elsewhere.len() > 1 {
+            let message = format!("its workers report to {} besides its owner {owner}", elsewhere.join(", "));
+            return Err(Wait::new(Reason::WaitingForWorkers, subject, message));
+        }
         let late = moved.is_some_and(|age| age >= LATEST_STOP && age < LATEST_STOP * 2) && owner != server;
         let at_owner = app.fresh.get(&owner).copied().unwrap_or(0);
         if at_owner < app.alive && !late {
