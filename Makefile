@@ -87,8 +87,14 @@ deny: ## licences, duplicate and banned crates, sources
 	.ci/deny.sh
 
 .PHONY: test-unit
-test-unit: ## tests that need no cluster
-	cargo test --locked --features contract-servers
+test-unit: export INSTA_UPDATE := no
+test-unit: ## tests that need no cluster: the planner's proofs among them
+	cargo test --locked --features contract-servers,testkit
+
+.PHONY: prove
+prove: ## the planner's proofs, deeper and with their figures: two faults in a history, 200000 random worlds
+	FAULTS=2 cargo test --locked --no-default-features --test plan_model -- --nocapture --test-threads 1
+	CASES=200000 cargo test --locked --no-default-features --test plan_props -- --nocapture --test-threads 1
 
 .PHONY: test-apiserver
 test-apiserver: ## the CRDs on a real API server: every rule, nothing changes on the way (as root)

@@ -8,6 +8,7 @@ pub mod api;
 pub mod build;
 #[cfg(feature = "contract-servers")]
 pub mod contract_servers;
+pub mod effects;
 pub mod observe;
 pub mod plan;
 pub mod program;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sofa_operator::api::v1alpha1::{OnTimeout, Reason, Role, RolloutState, Strategy as Groups};
 use sofa_operator::observe::{
-    App, Apps, Fact, Kubernetes, Member, Need, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown, Workload,
+    App, Apps, Fact, Kubernetes, Member, Need, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown,
+    Workload,
 };
 use sofa_operator::plan::{
-    Admission, Command, Decision, Memory, PowerJobRule, RoleTarget, ServiceInput, ServiceTarget, TemplateChoice,
-    VerifyRule, plan_service,
+    Admission, Command, Decision, Memory, PowerJobRule, RoleTarget, ServiceInput, ServiceTarget,
+    TemplateChoice, VerifyRule, plan_service,
 };
 use sofa_operator::types::Moment;
 
@@ -39,7 +40,9 @@ fn pod(member: Member, made: u32, revision: &str) -> Pod {
 }
 
 fn target(roles: &[(Role, u32)], powerjob: Option<PowerJobRule>) -> ServiceTarget {
-    let role = |(role, replicas): &(Role, u32)| (*role, RoleTarget { replicas: *replicas, revision: "new".to_owned() });
+    let role = |(role, replicas): &(Role, u32)| {
+        (*role, RoleTarget { replicas: *replicas, revision: "new".to_owned() })
+    };
     ServiceTarget {
         plan: "0123456789ab".parse().expect("an id"),
         roles: roles.iter().map(role).collect(),
@@ -68,16 +71,29 @@ struct Cluster {
 
 impl Cluster {
     fn running(target: ServiceTarget) -> Self {
-        let mut world = ServiceWorld { kubernetes: Kubernetes { at: START, ..Kubernetes::default() }, ..ServiceWorld::default() };
+        let mut world = ServiceWorld {
+            kubernetes: Kubernetes { at: START, ..Kubernetes::default() },
+            ..ServiceWorld::default()
+        };
         for (role, wanted) in &target.roles {
             let workload = Workload { replicas: wanted.replicas, revision: "old".to_owned() };
             world.kubernetes.workloads.insert(*role, workload);
             for member in (0..wanted.replicas).map(|o| Member::new(*role, o)) {
                 world.kubernetes.pods.insert(member, pod(member, 1, "old"));
-                world.servers.insert(member, Fact::known(ServerView { failing: None, connections: Some(50) }, START));
+                world
+                    .servers
+                    .insert(member, Fact::known(ServerView { failing: None, connections: Some(50) }, START));
             }
         }
-        Self { now: START, target, world, memory: Memory::default(), told: BTreeMap::new(), coming: BTreeMap::new(), story: Vec::new() }
+        Self {
+            now: START,
+            target,
+            world,
+            memory: Memory::default(),
+            told: BTreeMap::new(),
+            coming: BTreeMap::new(),
+            story: Vec::new(),
+        }
     }
 
     fn input(&self) -> ServiceInput<'_> {
@@ -115,7 +131,8 @@ impl Cluster {
     fn refresh(&mut self) {
         let now = self.now;
         self.world.kubernetes.at = now;
-        let back: Vec<Member> = self.coming.iter().filter(|(_, (_, at))| now >= *at).map(|(m, _)| *m).collect();
+        let back: Vec<Member> =
+            self.coming.iter().filter(|(_, (_, at))| now >= *at).map(|(m, _)| *m).collect();
         for member in back {
             let Some((made, _)) = self.coming.remove(&member) else { continue };
             let revision = self.world.kubernetes.workloads[&member.role].revision.clone();
@@ -142,7 +159,9 @@ impl Cluster {
                 if app.moved_at.is_some_and(|moved| now.since(moved) >= Duration::from_secs(10))
                     && let Some(owner) = app.owner
                 {
-                    let lately = |m: &Member| self.told.get(&(*id, *m)).is_some_and(|at| now.since(*at) < Duration::from_secs(30));
+                    let lately = |m: &Member| {
+                        self.told.get(&(*id, *m)).is_some_and(|at| now.since(*at) < Duration::from_secs(30))
+                    };
                     app.fresh.retain(|m, _| lately(m));
                     app.fresh.insert(owner, app.alive);
                 }
@@ -269,7 +288,11 @@ fn a_group_waits_until_nine_of_ten_clients_are_back() {
         assert!(decision.command.is_none());
         cluster.memory = decision.memory;
     }
-    assert!(cluster.memory.waiting.keys().any(|(reason, _)| *reason == Reason::WaitingForConnections), "{:?}", cluster.memory.waiting);
+    assert!(
+        cluster.memory.waiting.keys().any(|(reason, _)| *reason == Reason::WaitingForConnections),
+        "{:?}",
+        cluster.memory.waiting
+    );
     cluster.until_done();
 }
 
@@ -278,7 +301,8 @@ fn connections_that_are_not_counted_hold_a_rollout() {
     let mut cluster = Cluster::running(drm());
     cluster.refresh();
     for fact in cluster.world.servers.values_mut() {
-        *fact = Fact::known(ServerView { failing: None, connections: None }, START.after(Duration::from_secs(2)));
+        *fact =
+            Fact::known(ServerView { failing: None, connections: None }, START.after(Duration::from_secs(2)));
     }
     cluster.now = START.after(Duration::from_secs(2));
     cluster.world.kubernetes.at = cluster.now;
@@ -290,7 +314,11 @@ fn connections_that_are_not_counted_hold_a_rollout() {
 #[test]
 fn what_the_servers_need_holds_every_restart() {
     let mut cluster = Cluster::running(drm());
-    let broken = |reason, subject: &str| Need { reason, subject: subject.to_owned(), works: Fact::known(false, START) };
+    let broken = |reason, subject: &str| Need {
+        reason,
+        subject: subject.to_owned(),
+        works: Fact::known(false, START),
+    };
     cluster.world.needs = vec![broken(Reason::WaitingForRegistry, "registry city")];
     assert_eq!(cluster.waits(), [Reason::WaitingForRegistry]);
     cluster.world.needs = vec![broken(Reason::WaitingForDatabase, "database")];
@@ -457,7 +485,11 @@ fn make_odd(cluster: &mut Cluster, what: u8, whom: u8) {
         4 => drop(cluster.world.servers.insert(member, view(None, Some(3)))),
         5 => {
             let works = Fact::known(whom % 2 == 0, now);
-            cluster.world.needs.push(Need { reason: Reason::WaitingForDatabase, subject: "database".to_owned(), works });
+            cluster.world.needs.push(Need {
+                reason: Reason::WaitingForDatabase,
+                subject: "database".to_owned(),
+                works,
+            });
         }
         6 => cluster.target.paused = true,
         7 => {
@@ -492,7 +524,10 @@ fn judge_stop(cluster: &Cluster, hit: BTreeSet<Member>) -> Result<(), TestCaseEr
         if hit.contains(&member) {
             continue;
         }
-        let works = matches!(cluster.world.servers.get(&member), Some(Fact::Known { value: ServerView { failing: None, .. }, .. }));
+        let works = matches!(
+            cluster.world.servers.get(&member),
+            Some(Fact::Known { value: ServerView { failing: None, .. }, .. })
+        );
         let up = cluster.world.kubernetes.pods.get(&member).is_some_and(|p| p.phase == PodPhase::Ready);
         prop_assert!(works && up, "{member} does not work and {hit:?} is stopped");
     }

@@ -17,7 +17,7 @@ use sofa_operator::api::v1alpha1::{Automation, MembershipKind, OnTimeout, Role, 
 use sofa_operator::build::Build;
 use sofa_operator::observe::Member;
 use sofa_operator::plan::{Admission, RegistryTarget, registry_target};
-use sofa_operator::types::Moment;
+use sofa_operator::types::{DnsLabel, Moment};
 use sofa_operator::validate::ClusterKind;
 use specs::{Around, Edits, REGISTRY, REGISTRY_FULL, REGISTRY6, edited};
 
@@ -60,8 +60,8 @@ fn the_fullest_spec_has_all_of_it_in_its_target() {
     assert_eq!((target.strategy, target.majority), (Strategy::TwoGroups, Automation::Automatic));
     assert_eq!((target.verify.percent, target.verify.on_timeout), (95, OnTimeout::Reopen));
     assert_eq!(target.confirm, Some(("a1b2".to_owned(), Member::new(Role::Meta, 0))));
-    assert_eq!(target.push_group.as_ref().map(|g| g.as_str()), Some("city"));
-    let sites: Vec<&str> = target.close_sites.iter().map(|s| s.as_str()).collect();
+    assert_eq!(target.push_group.as_ref().map(DnsLabel::as_str), Some("city"));
+    let sites: Vec<&str> = target.close_sites.iter().map(DnsLabel::as_str).collect();
     assert_eq!(sites, ["west"]);
     assert_eq!(target.start_budget, Duration::from_mins(10), "the longest of the roles");
 }

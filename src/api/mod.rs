@@ -3,4 +3,5 @@
 //! May import `types` and nothing else of this package.
 
 pub mod crd;
+pub mod objects;
 pub mod v1alpha1;

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names;
 use super::server::Shape;
+use crate::api::objects;
 use crate::api::v1alpha1::Role;
 
 /// The budget of each role.
@@ -23,7 +24,7 @@ pub(super) fn disruption_budgets(shape: &Shape) -> Vec<PodDisruptionBudget> {
         status: None,
     };
     let of = |(component, _): &(&crate::validate::ValidComponent, _)| {
-        let name = names::role_name(&common.identity.name, component.role);
+        let name = objects::role_name(&common.identity.name, component.role);
         budget(component.role, names::role_metadata(common, component, name))
     };
     shape.roles.iter().map(of).collect()

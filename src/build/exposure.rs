@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 use super::server::Shape;
+use crate::api::objects;
 use crate::api::v1alpha1::{GatewayRoute, IngressRoute};
 use crate::validate::{Common, ValidComponent};
 
@@ -94,7 +95,7 @@ pub(super) fn http_routes(shape: &Shape) -> Vec<HttpRoute> {
 
 fn ingress(common: &Common, component: &ValidComponent, route: &IngressRoute) -> Ingress {
     let cluster = &common.identity.name;
-    let mut metadata = names::role_metadata(common, component, names::role_name(cluster, component.role));
+    let mut metadata = names::role_metadata(common, component, objects::role_name(cluster, component.role));
     metadata.annotations = route.annotations.clone().filter(|annotations| !annotations.is_empty());
     let host = Some(route.host.to_string());
     let backend = IngressBackend {
@@ -126,7 +127,7 @@ fn http_route(common: &Common, component: &ValidComponent, gateway: &GatewayRout
     let cluster = &common.identity.name;
     let name = names::client_service_name(cluster, component.role);
     HttpRoute {
-        metadata: names::role_metadata(common, component, names::role_name(cluster, component.role)),
+        metadata: names::role_metadata(common, component, objects::role_name(cluster, component.role)),
         spec: HttpRouteSpec {
             parent_refs: vec![ParentReference {
                 name: gateway.name.to_string(),

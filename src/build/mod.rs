@@ -30,11 +30,11 @@ use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service, ServiceAcc
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-pub use exposure::{BackendReference, HttpRoute, HttpRouteRule, HttpRouteSpec, ParentReference};
-pub use names::{
-    ADMISSION_GATE, APP, CLUSTER, CONFIG, OPERATOR, RESTART, REVISION, ROLE, WORKER_OF, claim_name,
-    client_service_name, cluster_name, config_name, member_host, peers_name, role_name,
+pub use crate::api::objects::{
+    ADMISSION_GATE, APP, CLUSTER, CONFIG, OPERATOR, RESTART, REVISION, ROLE, WORKER_OF, claim_name, role_name,
 };
+pub use exposure::{BackendReference, HttpRoute, HttpRouteRule, HttpRouteSpec, ParentReference};
+pub use names::{client_service_name, cluster_name, config_name, member_host, peers_name};
 pub use revision::revision;
 pub use stateful_set::StatefulSetChange;
 pub use volumes::{ClaimGrowth, ObservedVolumes, VolumeGrowth, volume_growth};

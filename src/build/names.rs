@@ -10,36 +10,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 
+use crate::api::objects::{APP, CLUSTER, OPERATOR, ROLE, role_name};
 use crate::api::v1alpha1::{GROUP, Role, VERSION};
 use crate::validate::{Common, Product, ValidComponent};
 
-/// The label with the name of the cluster.
-pub const CLUSTER: &str = "middleware.sofastack.io/cluster";
-/// The label with the role, as `Role::field` has it.
-pub const ROLE: &str = "middleware.sofastack.io/role";
-/// The label of a pod with the revision of the template that it was made from.
-pub const REVISION: &str = "middleware.sofastack.io/revision";
-/// The annotation of a pod with `spec.restart`.
-pub const RESTART: &str = "middleware.sofastack.io/restart";
-/// The annotation of a pod with the fingerprint of its configuration file.
-pub const CONFIG: &str = "middleware.sofastack.io/config";
-/// The scheduling gate that the pods of raft metas are born with.
-pub const ADMISSION_GATE: &str = "middleware.sofastack.io/admission";
-/// The label by which workers of a PowerJob cluster, in its namespace, are let in; its value is the cluster's name.
-pub const WORKER_OF: &str = "middleware.sofastack.io/worker-of";
-/// `app.kubernetes.io/name` of the operator's own pods.
-pub const OPERATOR: &str = "sofa-operator";
-/// The label with the name of the software.
-pub const APP: &str = "app.kubernetes.io/name";
-
 /// Labels, in the order of their names.
 pub(super) type Labels = BTreeMap<String, String>;
-
-/// The name of a StatefulSet, of its headless Service, and of what else a role has one of: `<cluster>-<role>`.
-#[must_use]
-pub fn role_name(cluster: &str, role: Role) -> String {
-    format!("{cluster}-{}", role.field())
-}
 
 /// The name of the Service for the clients of a role.
 #[must_use]
@@ -70,17 +46,6 @@ pub fn cluster_name(common: &Common) -> String {
 pub fn member_host(cluster: &str, role: Role, ordinal: u32) -> String {
     let name = role_name(cluster, role);
     format!("{name}-{ordinal}.{name}")
-}
-
-/// The claim of a member: `home-<cluster>-<role>-<ordinal>`.
-#[must_use]
-pub fn claim_name(cluster: &str, role: Role, ordinal: u32) -> String {
-    format!("{}-{ordinal}", claim_prefix(cluster, role))
-}
-
-/// The names of the claims of a role, without `-` and the number.
-pub(super) fn claim_prefix(cluster: &str, role: Role) -> String {
-    format!("{}-{}", super::pod::HOME, role_name(cluster, role))
 }
 
 /// The labels by which the pods of a cluster are found.

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names::{self, Labels};
 use super::server::{Shape, client_ports, numbered};
+use crate::api::objects;
 use crate::api::v1alpha1::{NetworkPeer, PeerSelector};
 use crate::validate::{ClusterKind, Common, Product, ValidComponent};
 
@@ -32,7 +33,7 @@ fn policy(common: &Common, component: &ValidComponent) -> NetworkPolicy {
         metadata: names::role_metadata(
             common,
             component,
-            names::role_name(&common.identity.name, component.role),
+            objects::role_name(&common.identity.name, component.role),
         ),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(names::selector(names::role_selector(common, component.role))),
@@ -55,9 +56,9 @@ fn port(number: u16) -> NetworkPolicyPort {
 fn friends(common: &Common) -> Vec<NetworkPolicyPeer> {
     let rules = &common.network;
     let own = pods(None, names::cluster_selector(common.product, &common.identity.name));
-    let operator = pods(Some(&rules.operator_namespace), names::labels([(names::APP, names::OPERATOR)]));
+    let operator = pods(Some(&rules.operator_namespace), names::labels([(objects::APP, objects::OPERATOR)]));
     let workers = (common.product == Product::PowerJob)
-        .then(|| pods(None, names::labels([(names::WORKER_OF, &common.identity.name)])));
+        .then(|| pods(None, names::labels([(objects::WORKER_OF, &common.identity.name)])));
     let referrers = rules.referrers.iter().map(|other| {
         let product = match other.kind {
             ClusterKind::Registry => Product::Registry,

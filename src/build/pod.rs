@@ -17,11 +17,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::server::{ConfigFile, Server, Shape, env, reachable};
 use super::{names, overlay, probes, revision};
+use crate::api::objects;
+use crate::api::objects::HOME;
 use crate::api::v1alpha1::{Profile, Role};
 use crate::validate::{Common, SizedResources, SizedStorage, ValidComponent, fingerprint};
 
 /// The name of the volume with a server's home: its data, its logs.
-pub(super) const HOME: &str = "home";
 const HOME_FOLDER: &str = "/home/sofa";
 const CONFIG_VOLUME: &str = "config";
 /// The group of the images' user, so that it can write to its volume.
@@ -55,9 +56,9 @@ fn laid_over(generated: PodTemplateSpec, component: &ValidComponent) -> PodTempl
 }
 
 fn metadata(shape: &Shape, component: &ValidComponent) -> ObjectMeta {
-    let restart = shape.common.restart.clone().map(|text| (names::RESTART.to_owned(), text));
+    let restart = shape.common.restart.clone().map(|text| (objects::RESTART.to_owned(), text));
     // A file in a ConfigMap changes in a running pod, and its server does not read it again.
-    let config = shape.config_file.as_ref().map(|file| (names::CONFIG.to_owned(), fingerprint(&file.text)));
+    let config = shape.config_file.as_ref().map(|file| (objects::CONFIG.to_owned(), fingerprint(&file.text)));
     let annotations: BTreeMap<_, _> = restart.into_iter().chain(config).collect();
     ObjectMeta {
         labels: Some(names::role_labels(shape.common, component.role)),
@@ -67,7 +68,7 @@ fn metadata(shape: &Shape, component: &ValidComponent) -> ObjectMeta {
 }
 
 fn gates(server: &Server) -> Option<Vec<PodSchedulingGate>> {
-    server.gated.then(|| vec![PodSchedulingGate { name: names::ADMISSION_GATE.to_owned() }])
+    server.gated.then(|| vec![PodSchedulingGate { name: objects::ADMISSION_GATE.to_owned() }])
 }
 
 fn pod(shape: &Shape, component: &ValidComponent, server: &Server) -> PodSpec {

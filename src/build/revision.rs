@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
-use super::names::REVISION;
+use crate::api::objects::REVISION;
 use crate::validate::fingerprint;
 
 /// The revision of a template: 12 hexadecimal digits. The label that holds it does not count.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::names;
 use super::server::{ConfigFile, Server, Shape, env, env_of_database, env_of_database_address, env_of_field};
+use crate::api::objects;
 use crate::api::v1alpha1::{Engine, Profile, Role};
 use crate::validate::{ClusterName, ValidCluster, ValidScheduler};
 
@@ -36,7 +37,7 @@ pub(super) fn shape(valid: &ValidScheduler) -> Shape<'_> {
 }
 
 fn powerjob(valid: &ValidScheduler) -> Server {
-    let headless = names::role_name(&valid.common.identity.name, Role::Server);
+    let headless = objects::role_name(&valid.common.identity.name, Role::Server);
     // The DNS name as the server's address: its row in the database and its apps outlive its pod (powerjob.md §1.2).
     let mut variables =
         vec![env_of_field("POD", "metadata.name"), env("SERVER_ADDRESS", format!("$(POD).{headless}"))];

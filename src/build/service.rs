@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::names::{self, Labels};
 use super::server::{Shape, client_ports, numbered, reachable};
+use crate::api::objects;
 use crate::api::v1alpha1::{Role, ServiceKind};
 use crate::plan::Desired;
 use crate::validate::{Common, Product, ValidComponent};
@@ -33,7 +34,7 @@ fn of_role(common: &Common, component: &ValidComponent, desired: &Desired) -> Ve
         // A server that is still to be taken away keeps its own until it is gone.
         let now = desired.roles.get(&component.role).map_or(0, |role| role.replicas);
         services.extend((0..component.replicas.max(now)).map(|ordinal| {
-            let name = format!("{}-{ordinal}", names::role_name(cluster, component.role));
+            let name = format!("{}-{ordinal}", objects::role_name(cluster, component.role));
             let mut selector = selector.clone();
             selector.insert(POD_NAME.to_owned(), name.clone());
             for_clients(common, component, name, selector)
@@ -49,7 +50,7 @@ fn headless(common: &Common, component: &ValidComponent) -> Service {
         metadata: names::role_metadata(
             common,
             component,
-            names::role_name(&common.identity.name, component.role),
+            objects::role_name(&common.identity.name, component.role),
         ),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".to_owned()),

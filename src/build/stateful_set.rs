@@ -13,6 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::server::{Server, Shape};
 use super::{names, pod};
+use crate::api::objects;
+use crate::api::objects::HOME;
 use crate::plan::{Desired, TemplateChoice};
 use crate::validate::{SizedStorage, ValidComponent};
 
@@ -51,7 +53,7 @@ pub(super) fn stateful_sets(shape: &Shape, desired: &Desired) -> Vec<StatefulSet
                 StatefulSetChange::Full(Box::new(full(shape, component, server, role.replicas)))
             }
             TemplateChoice::Keep => StatefulSetChange::Replicas {
-                name: names::role_name(&shape.common.identity.name, component.role),
+                name: objects::role_name(&shape.common.identity.name, component.role),
                 replicas: role.replicas,
             },
         })
@@ -61,7 +63,7 @@ pub(super) fn stateful_sets(shape: &Shape, desired: &Desired) -> Vec<StatefulSet
 
 fn full(shape: &Shape, component: &ValidComponent, server: &Server, replicas: u32) -> StatefulSet {
     let common = shape.common;
-    let name = names::role_name(&common.identity.name, component.role);
+    let name = objects::role_name(&common.identity.name, component.role);
     StatefulSet {
         metadata: names::role_metadata(common, component, name.clone()),
         spec: Some(StatefulSetSpec {
@@ -86,7 +88,7 @@ fn claim_template(shape: &Shape, component: &ValidComponent) -> Option<Persisten
     let SizedStorage::Claim { size, class } = &component.storage else { return None };
     Some(PersistentVolumeClaim {
         metadata: ObjectMeta {
-            name: Some(pod::HOME.to_owned()),
+            name: Some(HOME.to_owned()),
             labels: Some(names::role_labels(shape.common, component.role)),
             ..ObjectMeta::default()
         },

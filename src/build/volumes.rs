@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::names;
+use crate::api::objects;
 use crate::api::v1alpha1::Role;
 use crate::types::Bytes;
 use crate::validate::{SizedStorage, ValidCluster};
@@ -46,7 +46,7 @@ pub fn volume_growth(cluster: &impl ValidCluster, observed: &ObservedVolumes) ->
     let name = &cluster.common().identity.name;
     let growth = |component: &crate::validate::ValidComponent| {
         let SizedStorage::Claim { size, .. } = &component.storage else { return None };
-        let prefix = format!("{}-", names::claim_prefix(name, component.role));
+        let prefix = format!("{}-", objects::claim_prefix(name, component.role));
         let claims: Vec<_> = observed
             .claims
             .iter()

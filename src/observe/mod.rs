@@ -1,17 +1,24 @@
 //! What was observed: the world that a plan is made from. Every piece of it is a [`Fact`]: known since a moment, or
 //! unknown for a reason.
 //!
-//! May import `types`, `api` and the words of `admin`.
+//! May import `types`, `api`, the words of `admin` and the names that `build` gives to objects.
 
 mod fact;
 mod member;
 mod pods;
+mod read_pods;
+mod read_registry;
 mod registry;
 mod service;
 
 pub use fact::{Fact, Unknown};
 pub use member::{Member, NotAMember};
 pub use pods::{Claim, Kubernetes, Node, Pod, PodPhase, Revision, Trouble, Workload};
+pub use read_pods::{
+    ACCEPTED, IS_MEMBER, Listed, MEMBER_ANNOTATION, UNREACHABLE_ANNOTATION, genesis_data, genesis_name,
+    read_genesis, read_kubernetes,
+};
+pub use read_registry::{AdminPorts, Heard, Question, Speech, Told, askable, note_told, orphaned_ids};
 pub(crate) use registry::read;
 pub use registry::{
     Actor, Addresses, Counts, DataView, Genesis, GroupView, Lists, MetaView, RegistryWorld, SessionView,

@@ -231,7 +231,8 @@ fn halted(domain: &impl Domain, target: &Target<'_>, mut memory: Memory, flight:
     let next = domain.next(&memory);
     let again = matches!(&next, Next::Act(p) if p.act == flight.act);
     let Some(run) = &mut memory.run else { return rest(memory, Next::Done, Wake::Slowly) };
-    if again && !passed(run.deadline, target.now) {
+    if matches!(next, Next::Wait(_)) || (again && !passed(run.deadline, target.now)) {
+        run.halted = Some((wait.reason, wait.message.clone()));
         return rest(memory, Next::Halt(wait), Wake::Soon);
     }
     run.act = None;

@@ -49,6 +49,8 @@ pub struct Wait {
     pub message: String,
 }
 
+/// The longest subject of a wait: what the status keeps, so that a wait is found again and its time goes on.
+const SUBJECT_CHARACTERS: usize = 256;
 /// How many waits are remembered.
 const WAITS: usize = 32;
 
@@ -67,6 +69,7 @@ impl Report {
 impl Wait {
     /// Waits for this.
     pub(crate) fn new(reason: Reason, subject: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self { reason, subject: subject.to_string(), message: message.into() }
+        let subject = subject.to_string().chars().take(SUBJECT_CHARACTERS).collect();
+        Self { reason, subject, message: message.into() }
     }
 }

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::members::{Observed, SeenMember, Verdict};
 use super::{Subject, status_of};
+use crate::api::objects::{APP, CLUSTER, ROLE};
 use crate::api::v1alpha1::{
     ClusterStatus, ConditionStatus as Is, MemberState, MembershipKind, Reason, Role, ScaleStatus,
 };
-use crate::build::{APP, CLUSTER, ROLE};
 use crate::observe::{Fact, Genesis, Member, Node, Pod, PodPhase, RegistryWorld, Standing, Unknown};
 use crate::plan::{Memory, RegistryTarget, Report};
 use crate::validate::Product;

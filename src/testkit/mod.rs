@@ -2,12 +2,14 @@
 //! Kubernetes API, and the glue between them.
 //!
 //! Everything is sync and deterministic: time is an argument in milliseconds, chance is a seeded generator. May import
-//! `admin` (the type of an answer), `api` (roles) and `types`; nothing of the program imports this.
+//! `admin` (the type of an answer), `api` (roles) and `types`, and `sim` the whole program but its I/O; nothing of the
+//! program imports this.
 
 mod rng;
 
 pub mod kube;
 pub mod registry;
+pub mod sim;
 pub mod world;
 
 pub use rng::Rng;

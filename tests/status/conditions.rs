@@ -8,7 +8,7 @@ use sofa_operator::api::v1alpha1::{
 };
 use sofa_operator::observe::{Member, Node};
 use sofa_operator::status::{stalled_by, waits_for};
-use sofa_operator::types::Moment;
+use sofa_operator::types::{DnsLabel, Moment};
 use sofa_operator::validate::{Invalid, Missing, Warning};
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
@@ -33,7 +33,7 @@ fn a_wrong_spec_stalls_and_leaves_all_else_as_it_was() {
     cluster.change_template("t2");
     cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed);
     let old = cluster.status.clone();
-    let now = cluster.now.after(Duration::from_secs(60));
+    let now = cluster.now.after(Duration::from_mins(1));
     let new = stored(&stalled_by(&[invalid("meta.replicas"), invalid("image")], &old, 9, now));
     assert_eq!(of(&new, Of::Stalled).status, Is::True);
     assert_eq!(of(&new, Of::Ready).reason, Reason::InvalidSpec);
@@ -154,7 +154,7 @@ fn a_lost_majority_needs_a_person() {
     assert_eq!(cluster.condition(Of::Available).status, Is::False);
     let incident = cluster.status.incident.clone().expect("it is told");
     assert_eq!(incident.survivors[0].as_str(), "prod-meta-0", "the last leader comes first");
-    assert_eq!(cluster.status.last_leader.as_ref().map(|n| n.as_str()), Some("prod-meta-0"));
+    assert_eq!(cluster.status.last_leader.as_ref().map(DnsLabel::as_str), Some("prod-meta-0"));
     let before = cluster.status.clone();
     cluster.wait(Duration::from_mins(10));
     cluster.reconcile();

@@ -1,5 +1,6 @@
 //! The plan as people and programs read it, at moments of a rolling change that the real planner makes.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,8 +18,11 @@ fn a_rolling_change_as_people_read_it() {
     let mut cluster = at_rest();
     let mut shown = Vec::new();
     let mut show = |title: &str, cluster: &Cluster, text: String| {
-        let lines: String = cluster.status.plan.iter().map(|line| format!("  {line}\n")).collect();
-        shown.push(format!("--- {title}\n{text}status.plan:\n{lines}"));
+        let mut page = format!("--- {title}\n{text}status.plan:\n");
+        for line in &cluster.status.plan {
+            let _ = writeln!(page, "  {line}");
+        }
+        shown.push(page);
     };
     show("at rest", &cluster, table(&cluster.clone().reconcile()));
     cluster.change_template("t2");

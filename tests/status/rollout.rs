@@ -57,7 +57,7 @@ fn a_rolling_change_goes_through_with_its_memory_in_the_status() {
     let mut cluster = at_rest();
     let ready = cluster.condition(Of::Available).last_transition_time.clone();
     cluster.change_template("t2");
-    cluster.wait(Duration::from_secs(60));
+    cluster.wait(Duration::from_mins(1));
     cluster.reconcile();
     assert_eq!(is(&cluster, Of::Ready).0, NO, "of the new generation, before the first act");
     assert_eq!(is(&cluster, Of::Reconciling), (YES, Reason::RollingOut));

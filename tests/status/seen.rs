@@ -103,7 +103,7 @@ fn a_member_keeps_its_date_until_it_changes() {
         c.status.members.iter().find(|m| m.name.as_str() == name).unwrap().clone()
     };
     let before = date(&cluster, "prod-data-1");
-    cluster.wait(std::time::Duration::from_secs(60));
+    cluster.wait(std::time::Duration::from_mins(1));
     cluster.reconcile();
     assert_eq!(date(&cluster, "prod-data-1"), before);
     cluster.servers.get_mut(&Member::new(DATA, 1)).unwrap().made += 1;

@@ -126,6 +126,34 @@ pub fn slot_status(answer: &Answer) -> Result<SlotStatus, Unreadable> {
     })
 }
 
+/// `/persistentData/query` of the leader for the list of data nodes that are kept out: every address in it. The form of
+/// the list was not measured; none is there until a data node has ended in order.
+///
+/// # Errors
+/// [`Unreadable`] when it is neither that value nor the word that there is none, and from a follower.
+pub fn blacklist(answer: &Answer) -> Result<Addresses, Unreadable> {
+    #[derive(Deserialize)]
+    struct Entry {
+        data: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Envelope {
+        success: bool,
+        message: Option<String>,
+        data: Option<Entry>,
+    }
+    let envelope: Envelope = answer.json()?;
+    match (envelope.success, envelope.message.as_deref(), envelope.data) {
+        (true, _, Some(entry)) => {
+            let text = entry.data.unwrap_or_default();
+            let words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+            Ok(words.filter_map(|word| word.parse().ok()).collect())
+        }
+        (false, Some("data not found"), None) => Ok(Addresses::new()),
+        _ => Err(answer.not_understood()),
+    }
+}
+
 /// `/connections/query` of a SessionServer: how many clients are connected to it.
 ///
 /// # Errors

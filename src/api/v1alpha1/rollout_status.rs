@@ -36,7 +36,6 @@ pub struct RolloutStatus {
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
     /// When this began.
-    #[serde(deserialize_with = "lenient::or_long_ago")]
     pub started_at: Time,
     /// When the present state gives up. Absent: never.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]

@@ -99,6 +99,9 @@ impl Domain for Picture<'_> {
                     if act.kind == ActKind::RefillSession {
                         run.refilled.get_or_insert_default().insert(uid.clone());
                     }
+                    if act.kind != ActKind::RestartPods {
+                        continue;
+                    }
                     let done = run.done.entry(target.member.role).or_default();
                     if forgets {
                         done.clear();

@@ -62,9 +62,7 @@ fn plan_id(roles: &BTreeMap<Role, RoleTarget>) -> PlanId {
         let _ = writeln!(text, "{} {} {}", role.field(), target.replicas, target.revision);
     }
     // A fingerprint is 16 digits, and every 16 digits are an id.
-    u64::from_str_radix(&fingerprint(&text), 16)
-        .map(PlanId::from_hash)
-        .unwrap_or_else(|_| PlanId::from_hash(0))
+    PlanId::from_hash(u64::from_str_radix(&fingerprint(&text), 16).unwrap_or_default())
 }
 
 /// Window and approval: a person is asked first, so that the plan is approved when its window opens.

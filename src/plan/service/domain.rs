@@ -55,7 +55,7 @@ impl Domain for Picture<'_> {
     }
 
     fn on_verified(&self, act: &Act, memory: &mut Memory) {
-        let Some(run) = memory.run.as_mut().filter(|_| act.stops_pods()) else { return };
+        let Some(run) = memory.run.as_mut().filter(|_| act.kind == ActKind::RestartPods) else { return };
         for target in &act.targets {
             if let Some(uid) = self.pod(target.member).map(|p| p.uid.clone()) {
                 run.done.entry(target.member.role).or_default().insert(uid);

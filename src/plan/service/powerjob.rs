@@ -209,7 +209,8 @@ fn hold(apps: &Apps, server: Member, now: crate::types::Moment) -> Result<(), Wa
             ));
         }
         // One other may know them: the next owner, which was told.
-        let elsewhere: Vec<String> = app.fresh.keys().filter(|m| **m != owner).map(ToString::to_string).collect();
+        let elsewhere: Vec<String> =
+            app.fresh.keys().filter(|m| **m != owner).map(ToString::to_string).collect();
         if elsewhere.len() > 1 {
             let message = format!("its workers report to {} besides its owner {owner}", elsewhere.join(", "));
             return Err(Wait::new(Reason::WaitingForWorkers, subject, message));

@@ -11,6 +11,11 @@ use super::statefulset::is_ready;
 use super::store::timestamp;
 use super::{FakeCluster, Signal, Started, Workload};
 
+/// Images from here cannot be pulled.
+const NO_SUCH_REGISTRY: &str = "nowhere.invalid/";
+/// What a kubelet says of them.
+const IMAGE_PULL_BACK_OFF: &str = "ImagePullBackOff";
+
 /// What a kubelet does with a pod's container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -242,6 +247,14 @@ impl FakeCluster {
     /// The container starts. A pod has its address from its first start to its end; a node that lost power gives new ones.
     fn start_container(&mut self, pod: &Value, workload: &mut dyn Workload) {
         let now = self.now;
+        if text(pod, "/spec/containers/0/image").starts_with(NO_SUCH_REGISTRY) {
+            let until = now + self.timing.backoff;
+            if let Some(runtime) = self.runtime(pod) {
+                runtime.state = State::Waiting { until };
+            }
+            self.show(pod, IMAGE_PULL_BACK_OFF);
+            return self.due(until);
+        }
         let Some(env) = self.environment(pod) else {
             // CreateContainerConfigError: what it refers to is not there; the kubelet tries again.
             let until = now + self.timing.backoff;
@@ -414,7 +427,15 @@ impl FakeCluster {
         set(&mut shown, &["status", "phase"], "Running".into());
         super::json::unset(&mut shown, "/status", "reason");
         let state = if container == "running" {
-            json!({"running": {}})
+            match runtime.state {
+                State::Running { since } => json!({"running": {"startedAt": timestamp(since)}}),
+                _ => shown
+                    .pointer("/status/containerStatuses/0/state")
+                    .cloned()
+                    .unwrap_or_else(|| json!({"running": {}})),
+            }
+        } else if container == IMAGE_PULL_BACK_OFF {
+            json!({"waiting": {"reason": container}})
         } else if runtime.restarts > 1 {
             json!({"waiting": {"reason": "CrashLoopBackOff", "message": container}})
         } else {

@@ -204,6 +204,11 @@ impl FakeCluster {
     pub fn watch_events(&self) -> &[WatchEvent] {
         &self.events
     }
+
+    /// Forgets what has happened so far: for long runs in which nobody has a cache.
+    pub fn forget_events(&mut self) {
+        self.events.clear();
+    }
 }
 
 impl Default for FakeCluster {

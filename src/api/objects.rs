@@ -1,0 +1,44 @@
+//! Names, labels and marks of the objects of a cluster: what is built carries them, and by them it is found again.
+//!
+//! May import `v1alpha1`.
+
+use super::v1alpha1::Role;
+
+/// The label with the name of the cluster.
+pub const CLUSTER: &str = "middleware.sofastack.io/cluster";
+/// The label with the role, as `Role::field` has it.
+pub const ROLE: &str = "middleware.sofastack.io/role";
+/// The label of a pod with the revision of the template that it was made from.
+pub const REVISION: &str = "middleware.sofastack.io/revision";
+/// The annotation of a pod with `spec.restart`.
+pub const RESTART: &str = "middleware.sofastack.io/restart";
+/// The annotation of a pod with the fingerprint of its configuration file.
+pub const CONFIG: &str = "middleware.sofastack.io/config";
+/// The scheduling gate that the pods of raft metas are born with.
+pub const ADMISSION_GATE: &str = "middleware.sofastack.io/admission";
+/// The label by which workers of a PowerJob cluster, in its namespace, are let in; its value is the cluster's name.
+pub const WORKER_OF: &str = "middleware.sofastack.io/worker-of";
+/// `app.kubernetes.io/name` of the operator's own pods.
+pub const OPERATOR: &str = "sofa-operator";
+/// The label with the name of the software.
+pub const APP: &str = "app.kubernetes.io/name";
+/// The name of the volume in which a server keeps what outlives it.
+pub const HOME: &str = "home";
+
+/// The name of a StatefulSet, of its headless Service, and of what else a role has one of: `<cluster>-<role>`.
+#[must_use]
+pub fn role_name(cluster: &str, role: Role) -> String {
+    format!("{cluster}-{}", role.field())
+}
+
+/// The claim of a member: `home-<cluster>-<role>-<ordinal>`.
+#[must_use]
+pub fn claim_name(cluster: &str, role: Role, ordinal: u32) -> String {
+    format!("{}-{ordinal}", claim_prefix(cluster, role))
+}
+
+/// The names of the claims of a role, without `-` and the number.
+#[must_use]
+pub fn claim_prefix(cluster: &str, role: Role) -> String {
+    format!("{}-{}", HOME, role_name(cluster, role))
+}

@@ -1,0 +1,100 @@
+//! What the operator sees: the fakes' objects and answers, read as a real gatherer would read them.
+
+use std::net::Ipv4Addr;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{CLUSTER, NAMESPACE, Spec, moment};
+use crate::admin::answer::Answer;
+use crate::api::v1alpha1::ClusterStatus;
+use crate::effects::Recorded;
+use crate::observe::{
+    Heard, Listed, Question, RegistryWorld, Told, Unknown, askable, genesis_name, note_told, orphaned_ids,
+    read_genesis, read_kubernetes,
+};
+use crate::testkit::kube::{Key, Objects};
+use crate::testkit::registry::{Reply, Request};
+use crate::testkit::world::World;
+use crate::types::Moment;
+
+/// The cluster's own object.
+pub(super) fn object_key() -> Key {
+    Key::new("middleware.sofastack.io/RegistryCluster", NAMESPACE, CLUSTER)
+}
+
+/// The cluster's own object, as these objects have it.
+pub(super) fn recorded(objects: Objects<'_>) -> Option<Recorded> {
+    objects.get(&object_key()).map(record)
+}
+
+pub(super) fn record(object: &Value) -> Recorded {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let status = object.get("status").cloned().unwrap_or_default();
+    Recorded {
+        uid: text("/metadata/uid"),
+        resource_version: text("/metadata/resourceVersion"),
+        generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        deleting: !text("/metadata/deletionTimestamp").is_empty(),
+        status: serde_json::from_value::<Option<ClusterStatus>>(status).ok().flatten().unwrap_or_default(),
+    }
+}
+
+fn list<T: DeserializeOwned>(objects: Objects<'_>, kind: &str, namespace: &str) -> Vec<T> {
+    let all = objects.list(kind, namespace, &[]).into_iter();
+    all.filter_map(|object| serde_json::from_value(object.clone()).ok()).collect()
+}
+
+/// What Kubernetes says, by these objects, which were listed at this moment.
+pub(super) fn kubernetes(objects: Objects<'_>, at: Moment) -> RegistryWorld {
+    let listed = Listed {
+        pods: list(objects, "Pod", NAMESPACE),
+        stateful_sets: list(objects, "apps/StatefulSet", NAMESPACE),
+        claims: list(objects, "PersistentVolumeClaim", NAMESPACE),
+        nodes: list(objects, "Node", ""),
+    };
+    let genesis = objects.get(&Key::new("ConfigMap", NAMESPACE, &genesis_name(CLUSTER)));
+    let genesis = genesis.and_then(|object| serde_json::from_value(object.clone()).ok());
+    RegistryWorld {
+        kubernetes: read_kubernetes(CLUSTER, &listed, at),
+        genesis: read_genesis(genesis.as_ref()),
+        ..RegistryWorld::default()
+    }
+}
+
+/// Asks every server that may answer all that is to be asked of it.
+pub(super) fn ask_all(world: &mut World, spec: &Spec, seen: &mut RegistryWorld) {
+    let (at, speech) = (moment(world.now()), spec.speech());
+    for (member, address) in askable(seen) {
+        let port = spec.port(member.role);
+        let mut told = Told::new();
+        for question in Question::of(member.role, speech) {
+            let answer = ask(world, address, port, *question, member.role);
+            let silent = answer.is_err();
+            told.insert(*question, answer);
+            if silent && *question == Question::Health {
+                break;
+            }
+        }
+        let heard = Heard { told: &told, data_center: spec.valid.data_center.as_str(), at };
+        note_told(seen, member, speech, &heard);
+    }
+    seen.orphaned_ids = orphaned_ids(seen, speech);
+}
+
+fn ask(
+    world: &mut World,
+    address: Ipv4Addr,
+    port: u16,
+    question: Question,
+    role: crate::api::v1alpha1::Role,
+) -> Result<Answer, Unknown> {
+    let mut request = Request::get(address, port, question.path(role));
+    request.fields = question.query().iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let now = world.now();
+    match world.registry().http_at_once(now, &request) {
+        Some(Reply::Answer(answer)) => Ok(answer),
+        Some(Reply::Refused) => Err(Unknown::Refused),
+        Some(Reply::TimedOut | Reply::Closed) | None => Err(Unknown::TimedOut),
+    }
+}

@@ -1,0 +1,193 @@
+//! The ports of [`crate::effects`] onto the fakes.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::gather::{object_key, record};
+use super::{CLUSTER, FINALIZER, MANAGER, NAMESPACE};
+use crate::admin::answer::Answer;
+use crate::api::v1alpha1::ClusterStatus;
+use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
+use crate::effects::{
+    Admin, AdminMethod, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded,
+};
+use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
+use crate::plan::{GroupChange, Stop, Target};
+use crate::testkit::kube::{ApiError, DeleteOptions, Key, Part, Write};
+use crate::testkit::registry::{Method, Reply, Request};
+use crate::testkit::world::World;
+
+/// The fakes, as the operator reaches them.
+pub(super) struct SimPorts<'a> {
+    pub(super) world: &'a mut World,
+    /// The port of the metas.
+    pub(super) port: u16,
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Conflict(_) | ApiError::AlreadyExists(_) => Self::Conflict(error.to_string()),
+            ApiError::CallerCrashed => Self::Unanswered(error.to_string()),
+            _ => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Whether an object has all of what is wanted of it already.
+fn has(present: &Value, wanted: &Value) -> bool {
+    match (present, wanted) {
+        (Value::Object(present), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| present.get(key).is_some_and(|p| has(p, value)))
+        }
+        (Value::Array(present), Value::Array(wanted)) => {
+            present.len() == wanted.len() && present.iter().zip(wanted).all(|(p, w)| has(p, w))
+        }
+        _ => present == wanted,
+    }
+}
+
+impl SimPorts<'_> {
+    fn send(&mut self, write: &Write) -> Result<Value, Failure> {
+        self.world.write(write).map_err(Failure::from)
+    }
+
+    fn apply_one(&mut self, object: &impl Serialize) -> Result<(), Failure> {
+        let wanted = serde_json::to_value(object).map_err(|e| Failure::Refused(e.to_string()))?;
+        let present = self.world.cluster.objects().get(&Key::of(&wanted));
+        if present.is_some_and(|p| has(p, &wanted)) {
+            return Ok(());
+        }
+        self.send(&Write::apply(MANAGER, wanted)).map(|_| ())
+    }
+
+    fn set(&mut self, change: &StatefulSetChange) -> Result<(), Failure> {
+        match change {
+            StatefulSetChange::Full(set) => self.apply_one(set),
+            StatefulSetChange::Replicas { name, replicas } => {
+                let key = Key::new("apps/StatefulSet", NAMESPACE, name);
+                let patch = json!({"spec": {"replicas": replicas}});
+                let present = self.world.cluster.objects().get(&key);
+                if present.is_some_and(|p| has(p, &patch)) {
+                    return Ok(());
+                }
+                self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
+            }
+        }
+    }
+
+    /// The pod of a target, if it is still that very pod.
+    fn pod(&self, target: &Target) -> Option<(Key, Value)> {
+        let key = Key::new("Pod", NAMESPACE, &target.member.pod_name(CLUSTER));
+        let pod = self.world.cluster.objects().get(&key)?.clone();
+        let uid = pod.pointer("/metadata/uid").and_then(Value::as_str)?;
+        (target.uid.as_ref().map(crate::types::PodUid::as_str) == Some(uid)).then_some((key, pod))
+    }
+}
+
+impl Record for SimPorts<'_> {
+    async fn read(&mut self) -> Result<Option<Recorded>, Failure> {
+        Ok(self.world.cluster.objects().get(&object_key()).map(record))
+    }
+
+    async fn write(&mut self, status: &ClusterStatus, resource_version: &str) -> Result<(), Failure> {
+        let Some(mut object) = self.world.cluster.objects().get(&object_key()).cloned() else {
+            return Err(Failure::Conflict("the object is gone".to_owned()));
+        };
+        let status = serde_json::to_value(status).map_err(|e| Failure::Refused(e.to_string()))?;
+        if let Value::Object(fields) = &mut object {
+            fields.insert("status".to_owned(), status);
+        }
+        if let Some(version) = object.pointer_mut("/metadata/resourceVersion") {
+            *version = resource_version.into();
+        }
+        self.send(&Write::Update(object, Part::Status)).map(|_| ())
+    }
+
+    async fn let_go(&mut self) -> Result<(), Failure> {
+        let object = self.world.cluster.objects().get(&object_key());
+        let finalizers =
+            object.and_then(|o| o.pointer("/metadata/finalizers")?.as_array()).cloned().unwrap_or_default();
+        let left: Vec<Value> = finalizers.into_iter().filter(|f| f != FINALIZER).collect();
+        let patch = json!({"metadata": {"finalizers": left}});
+        self.send(&Write::MergePatch(object_key(), patch, Part::Main)).map(|_| ())
+    }
+}
+
+impl ClusterObjects for SimPorts<'_> {
+    async fn apply(&mut self, objects: &Objects) -> Result<(), Failure> {
+        self.apply_one(&objects.service_account)?;
+        objects.config_maps.iter().try_for_each(|o| self.apply_one(o))?;
+        objects.network_policies.iter().try_for_each(|o| self.apply_one(o))?;
+        objects.services.iter().try_for_each(|o| self.apply_one(o))?;
+        objects.disruption_budgets.iter().try_for_each(|o| self.apply_one(o))?;
+        objects.stateful_sets.iter().try_for_each(|change| self.set(change))
+    }
+
+    async fn mark(&mut self, member: Member) -> Result<(), Failure> {
+        let key =
+            Key::new("PersistentVolumeClaim", NAMESPACE, &claim_name(CLUSTER, member.role, member.ordinal));
+        let patch = json!({"metadata": {"annotations": {MEMBER_ANNOTATION: IS_MEMBER}}});
+        self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
+    }
+
+    async fn write_genesis(&mut self, genesis: &Genesis) -> Result<(), Failure> {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": genesis_name(CLUSTER), "namespace": NAMESPACE}, "data": genesis_data(genesis)});
+        self.apply_one(&object)
+    }
+
+    async fn change_group(&mut self, change: &GroupChange) -> Result<(), Failure> {
+        Err(Failure::Refused(format!("no push group {} in this simulation", change.group)))
+    }
+}
+
+impl Pods for SimPorts<'_> {
+    async fn release(&mut self, target: &Target) -> Result<(), Failure> {
+        let Some((key, pod)) = self.pod(target) else { return Ok(()) };
+        let gates =
+            pod.pointer("/spec/schedulingGates").and_then(Value::as_array).cloned().unwrap_or_default();
+        let left: Vec<Value> = gates
+            .into_iter()
+            .filter(|g| g.get("name").and_then(Value::as_str) != Some(ADMISSION_GATE))
+            .collect();
+        let uid = target.uid.as_ref().map(crate::types::PodUid::as_str);
+        let patch = json!({"metadata": {"uid": uid}, "spec": {"schedulingGates": left}});
+        self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
+    }
+
+    async fn stop(&mut self, target: &Target, how: Stop) -> Result<(), Failure> {
+        let Some((key, _)) = self.pod(target) else { return Ok(()) };
+        let uid = target.uid.as_ref().map(ToString::to_string);
+        let write = match how {
+            Stop::Evict => Write::Evict(key, uid),
+            Stop::Delete => Write::Delete(key, DeleteOptions { uid, ..DeleteOptions::default() }),
+        };
+        self.send(&write).map(|_| ())
+    }
+
+    async fn scale(&mut self, change: &StatefulSetChange) -> Result<(), Failure> {
+        self.set(change)
+    }
+}
+
+impl Admin for SimPorts<'_> {
+    async fn command(&mut self, request: &AdminRequest) -> Result<Answer, Failure> {
+        let Recipient::Meta(ip) = request.to else {
+            return Err(Failure::Refused("no other sites in this simulation".to_owned()));
+        };
+        let method = match request.method {
+            AdminMethod::Get => Method::Get,
+            AdminMethod::Post => Method::Post,
+            AdminMethod::Put => Method::Put,
+        };
+        let fields = request.form.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+        let sent = Request { method, fields, ..Request::get(ip, self.port, &request.path) };
+        let patience = u64::try_from(request.limit.as_millis()).unwrap_or(u64::MAX);
+        match self.world.http(&sent.patient_for(patience)) {
+            Ok(Reply::Answer(answer)) => Ok(answer),
+            Ok(other) => Err(Failure::Unanswered(format!("{other:?}"))),
+            Err(crashed) => Err(Failure::Unanswered(crashed.to_string())),
+        }
+    }
+}
