@@ -64,8 +64,11 @@ fn finish(sim: &mut Sim, workload: &Workload) -> Result<(), String> {
     Ok(())
 }
 
+/// What the world was before each tick that sent something, and how much was sent before and after it.
+type Points = Vec<(Sim, (u64, u64))>;
+
 /// The run without a crash, with what the world was before each tick that sends something.
-fn reference(sim: &mut Sim, workload: &Workload) -> Result<Vec<(Sim, (u64, u64))>, String> {
+fn reference(sim: &mut Sim, workload: &Workload) -> Result<Points, String> {
     let mut points = Vec::new();
     loop {
         let before = sim.clone();

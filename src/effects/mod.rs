@@ -10,4 +10,4 @@ mod run;
 
 pub use ports::{Admin, ClusterObjects, Failure, Pods, Ports, Record, Recorded};
 pub use requests::{AdminMethod, AdminRequest, Recipient, requests};
-pub use run::{Did, Outcome, Turn, run};
+pub use run::{Did, Outcome, Render, Turn, run};

@@ -170,3 +170,7 @@ async fn send<P: Ports>(
         }
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -58,6 +58,12 @@ impl Report {
     /// Remembers what is waited for and since when; what is no longer waited for is forgotten.
     pub(crate) fn note_waits(&self, memory: &mut Memory, now: Moment) {
         let old = std::mem::take(&mut memory.waiting);
+        // While an act is only written down, what led to it is not forgotten: it has to be proposed again.
+        let acting = memory.run.as_ref().is_some_and(|r| r.state == RolloutState::Acting);
+        if acting {
+            memory.waiting.clone_from(&old);
+            return;
+        }
         for wait in self.waits.iter().chain(&self.halt).chain(&self.notes).take(WAITS) {
             let key = (wait.reason, wait.subject.clone());
             let since = old.get(&key).copied().unwrap_or(now);

@@ -47,7 +47,7 @@ impl Picture<'_> {
         for role in [Role::Data, Role::Session] {
             let listed = if role == Role::Data { &lists.datas } else { &lists.sessions };
             for (member, pod) in self.pods(role) {
-                if !pod.may_run() || pod.address.is_none_or(|a| !listed.contains(&a)) {
+                if pod.waived || !pod.may_run() || pod.address.is_none_or(|a| !listed.contains(&a)) {
                     continue;
                 }
                 let known = match role {
@@ -142,6 +142,12 @@ impl Picture<'_> {
 
     fn sessions_converged(&self) -> Result<(), Wait> {
         self.all_serve(Role::Session)?;
+        let waived: Addresses =
+            self.pods(Role::Session).filter(|(_, p)| p.waived).filter_map(|(_, p)| p.address).collect();
+        let listed = self.lists().map(|l| l.sessions.difference(&waived).copied().collect::<Addresses>());
+        if listed == Some(self.addresses(Role::Session).difference(&waived).copied().collect()) {
+            return Ok(());
+        }
         self.listed(Role::Session, &self.addresses(Role::Session))
     }
 
@@ -167,8 +173,11 @@ impl Picture<'_> {
                 "there is no server of this role yet",
             ));
         }
-        let leaving = self.leaving().filter(|_| self.is_raft());
-        for member in self.members(role).filter(|m| Some(*m) != leaving) {
+        let out =
+            |m: &Member| self.address(*m).is_some_and(|a| self.group().is_some_and(|g| !g.contains(&a)));
+        let leaving = self.leaving().filter(|m| self.is_raft() && out(m));
+        let waived = |m: &Member| self.pod(*m).is_some_and(|p| p.waived);
+        for member in self.members(role).filter(|m| Some(*m) != leaving && !waived(m)) {
             self.works(member)?;
         }
         if self.pods(role).any(|(m, _)| m.ordinal >= self.replicas(role)) {

@@ -1,5 +1,7 @@
 //! The end of a cluster: what we closed is opened, then sessions, data and metas end in this order.
 
+use std::time::Duration;
+
 use super::picture::Picture;
 use crate::api::v1alpha1::{ActKind, PushOwner, Reason, Role, RolloutState};
 use crate::observe::{Addresses, PodPhase};
@@ -7,6 +9,9 @@ use crate::plan::decision::{Command, Wake};
 use crate::plan::machine::{Next, Turn};
 use crate::plan::memory::{Act, Memory};
 use crate::plan::report::Wait;
+
+/// How long a cluster that is deleted is kept for opening push: a leader is elected within 25 s.
+const OPENING_PATIENCE: Duration = Duration::from_mins(5);
 
 impl Picture<'_> {
     /// Opens push that we closed, while there is a session to open it on.
@@ -24,7 +29,7 @@ impl Picture<'_> {
         });
         memory.push.owner != Some(PushOwner::Operator)
             || failed
-            || self.stored_switch().is_err()
+            || self.waited(memory, Reason::Deleting, "push") >= OPENING_PATIENCE
             || self.pods(Role::Session).all(|(_, p)| p.phase == PodPhase::Stopping)
     }
 

@@ -18,6 +18,12 @@ impl Picture<'_> {
         }
     }
 
+    /// Whether no entry of ours is left in the group's object: a dead holder would keep the others closed for ever.
+    pub(crate) fn has_left_the_group(&self) -> bool {
+        let Some(group) = &self.w.group else { return true };
+        crate::observe::read(Some(group), self.cutoff).is_ok_and(|v| !v.we_hold && v.actor != Actor::Us)
+    }
+
     /// What has to be changed in the group's object now.
     pub(crate) fn group_change(&self, memory: &Memory) -> Option<GroupChange> {
         let group = self.effective_group(memory)?;

@@ -150,6 +150,7 @@ impl Picture<'_> {
             .or_else(|| self.without_leader(memory))
             .or_else(|| self.repair(memory))
             .or_else(|| self.hold_push(memory))
+            .or_else(|| self.close_for_group(memory))
             .or_else(|| self.roll(memory))
             .or_else(|| self.wind_down(memory))
             .or_else(|| self.open_first(memory))
@@ -190,7 +191,7 @@ impl Picture<'_> {
             group: self.group_change(&memory),
             command: turn.command,
             wake: self.wake(turn.wake, &memory),
-            finished: self.is_ended(),
+            finished: self.is_ended() && self.has_left_the_group(),
             memory,
             memory_if_refused: refused,
             report,

@@ -52,12 +52,26 @@ impl Picture<'_> {
                 "the list of metas follows the peers",
             )));
         }
+        if !self.majority_works(group) {
+            return Some(Next::wait(Wait::new(
+                Reason::WaitingForQuorum,
+                leader,
+                "a majority of the group does not work",
+            )));
+        }
         let command = Command::ChangePeer { via: self.address(leader)?, peers: group.clone() };
         Some(Next::act(
             Act::on_cluster(ActKind::ChangePeer),
             command,
             "the peers are right, the list that the others follow is not: the call is repeated",
         ))
+    }
+
+    /// Whether a majority of this group works under the addresses that it lists.
+    fn majority_works(&self, group: &Addresses) -> bool {
+        let alive =
+            self.serving_metas().filter(|(m, _)| self.address(*m).is_some_and(|a| group.contains(&a)));
+        alive.count() * 2 > group.len()
     }
 
     fn split(&self, memory: &Memory) -> Next {
@@ -92,6 +106,10 @@ impl Picture<'_> {
             }
             target.insert(address);
             return (target.len() <= self.replicas(Role::Meta) as usize).then_some((Some(joiner), target));
+        }
+        if let Some(former) = leaving.and_then(|m| memory.known_as.get(&m)).filter(|a| stale.contains(a)) {
+            // It leaves anyway, and its pod has another address by now.
+            return Some((None, group.iter().copied().filter(|a| a != former).collect()));
         }
         // An address that no pod holds and that no member needs: left over from a member that was taken away.
         let members = self.replicas(Role::Meta) as usize;
@@ -139,11 +157,7 @@ impl Picture<'_> {
         memory: &Memory,
     ) -> Next {
         let subject = joiner.map_or_else(|| "metas".to_owned(), |m| m.to_string());
-        let alive = self
-            .serving_metas()
-            .filter(|(m, _)| self.address(*m).is_some_and(|a| group.contains(&a)))
-            .count();
-        if alive * 2 <= group.len() {
+        if !self.majority_works(group) {
             return Next::wait(Wait::new(
                 Reason::WaitingForQuorum,
                 subject,

@@ -89,7 +89,7 @@ impl<'a> Picture<'a> {
         self.pods(role).filter(|(_, p)| p.may_run()).filter_map(|(_, p)| p.address).collect()
     }
 
-    /// Addresses that a process of a meta pod may still hold: those of pods that are stopping included.
+    /// Addresses that a process of this role may still hold: those of pods that are stopping included.
     pub(crate) fn held_addresses(&self, role: Role) -> Addresses {
         self.pods(role).filter_map(|(_, p)| p.address).collect()
     }
@@ -166,10 +166,13 @@ impl<'a> Picture<'a> {
     pub(crate) fn drifted(&self, role: Role) -> impl Iterator<Item = (Member, &'a Pod)> {
         let revision = self.target(role).map(|t| &t.revision);
         let again = self.is_planted(Planted::RepeatsActs);
+        // One that leaves is not made anew before.
+        let leaving = self.leaving().filter(|m| m.role == role && self.is_raft());
         self.pods(role).filter(move |(m, p)| {
             (again || revision.is_some_and(|r| *r != p.revision))
                 && p.phase != PodPhase::Stopping
                 && m.ordinal < self.replicas(role)
+                && Some(*m) != leaving
         })
     }
 

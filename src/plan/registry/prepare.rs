@@ -2,6 +2,7 @@
 
 use super::Admission;
 use super::picture::Picture;
+use super::push::Reading;
 use crate::admin::registry::wire::PushSwitch;
 use crate::api::v1alpha1::{PushOwner, PushState, Role};
 use crate::plan::decision::Wake;
@@ -30,6 +31,7 @@ impl Picture<'_> {
         memory.incident = self.incident(memory);
         self.admit(memory);
         self.note_push(memory);
+        self.note_baseline(memory);
         self.note_counts(memory);
     }
 
@@ -54,13 +56,24 @@ impl Picture<'_> {
         }
     }
 
+    /// What clients have is counted before the first act, also where somebody else had closed push before.
+    fn note_baseline(&self, memory: &mut Memory) {
+        let about_to =
+            self.needs_closed(memory) && memory.push.owner.is_some() && self.reading() == Reading::Closed;
+        let Some(run) = memory.run.as_mut().filter(|r| about_to && r.baseline.is_none()) else { return };
+        run.baseline = self.counts().map(|counts| (counts, self.now));
+    }
+
     /// When to decide again.
     pub(crate) fn wake(&self, wake: Wake, memory: &Memory) -> Wake {
         let writes =
             self.next_genesis().is_some() || !self.marks().is_empty() || self.group_change(memory).is_some();
+        // Only what has not begun waits for a window.
+        let rests =
+            memory.push.owner.is_none() && memory.run.as_ref().is_none_or(|r| !r.admitted && r.act.is_none());
         match (wake, &self.t.admission) {
             (Wake::Slowly, _) if writes => Wake::Soon,
-            (Wake::Soon | Wake::Slowly, Admission::Window(Some(opens))) if self.has_work() => {
+            (Wake::Soon, Admission::Window(Some(opens))) if self.has_work() && rests && !writes => {
                 Wake::At(*opens)
             }
             (wake, _) => wake,

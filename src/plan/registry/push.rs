@@ -164,13 +164,18 @@ impl Picture<'_> {
 
     /// Opens push.
     pub(crate) fn open(&self, why: &str) -> Next {
+        if let Err(wait) = self.stored_switch() {
+            return Next::wait(wait);
+        }
         match self.switch_meta() {
-            Some(via) if self.stored_switch().is_ok() => Next::act(
+            Some(via) => Next::act(
                 Act::on_cluster(ActKind::OpenPush),
                 Command::OpenPush { via, sites: self.t.close_sites.clone() },
                 why,
             ),
-            _ => Next::wait(Wait::new(Reason::WaitingForLeader, "metas", "no leader of the metas is known")),
+            None => {
+                Next::wait(Wait::new(Reason::WaitingForLeader, "metas", "no leader of the metas is known"))
+            }
         }
     }
 
@@ -200,6 +205,12 @@ impl Picture<'_> {
     /// Opens push on a cluster where the switch was never set: 6.x starts closed (measured: sofaregistry §1, fact 6), and
     /// sessions of 5.x compare versions each minute only once it was set (§4).
     pub(crate) fn open_first(&self, memory: &Memory) -> Option<Next> {
+        let missed = matches!(self.reading(), Reading::Mixed { store: PushSwitch::Open, .. });
+        if missed && memory.push.owner.is_none() && !self.t.paused && !self.t.hold {
+            return Some(
+                self.open("a session missed that push was opened (measured: sofaregistry §1, fact 7)"),
+            );
+        }
         if self.reading() != Reading::NeverSet && self.stored_switch() != Ok(PushSwitch::NeverSet) {
             return None;
         }

@@ -14,6 +14,8 @@ use crate::plan::machine::Next;
 use crate::plan::memory::{Act, IncidentRecord, Memory, Target};
 use crate::plan::report::Wait;
 
+use super::Admission;
+
 /// How long metas that could elect a leader are left to do so: a new leader took below 1 s on 5.x, 25 s on 6.x.
 const ELECTION_PATIENCE: Duration = Duration::from_mins(2);
 
@@ -28,17 +30,21 @@ impl Picture<'_> {
             // Only now, with a leader, can push be closed; the others join and broken members are repaired after that.
             return self.close_in_incident(memory);
         }
+        if !self.majority_is_lost() {
+            // The group may still elect a leader by itself: a second one beside it would be a second cluster.
+            return None;
+        }
         let Some(survivor) = self.chosen_survivor(incident, memory) else {
             return Some(Next::Halt(Self::ask_for_survivor(incident)));
         };
-        if self.t.paused {
+        if self.t.paused && self.replicas(Role::Meta) > 1 {
             return Some(Next::wait(Wait::new(
                 Reason::PausedBySpec,
                 survivor,
                 "its recovery waits: spec.paused is set",
             )));
         }
-        if let Err(wait) = self.others_are_gone(survivor) {
+        if let Err(wait) = self.is_our_turn_to_repair().and_then(|()| self.others_are_gone(survivor)) {
             return Some(Next::wait(wait));
         }
         Some(Next::act(
@@ -175,6 +181,9 @@ impl Picture<'_> {
             // A meta that cannot start is repaired; until it answers nothing is known.
             return self.repair(memory).or_else(|| self.works(*silent).err().map(Next::wait));
         }
+        if let Some(next) = self.restart_for_new_spec(&members) {
+            return Some(self.is_our_turn_to_repair().err().map_or(next, Next::wait));
+        }
         let message = "no meta leads although a majority answers";
         let wait = Wait::new(Reason::NoLeader, "metas", message);
         if self.waited(memory, Reason::NoLeader, "metas") < ELECTION_PATIENCE
@@ -183,7 +192,21 @@ impl Picture<'_> {
         {
             return Some(Next::wait(wait));
         }
-        Some(self.restart_for_election(&members).unwrap_or(Next::Halt(wait)))
+        let turn = self.is_our_turn_to_repair().err().map(Next::wait);
+        turn.or_else(|| self.restart_for_election(&members)).or(Some(Next::Halt(wait)))
+    }
+
+    /// 6.x: metas that lead nobody have no peers to lose, and a new spec may be what they need: another database, say.
+    fn restart_for_new_spec(&self, members: &[Member]) -> Option<Next> {
+        if self.is_raft() || self.t.paused || self.t.admission != Admission::Open {
+            return None;
+        }
+        let (member, pod) =
+            self.drifted(Role::Meta).find(|(m, _)| members.contains(m) && !self.serves(*m))?;
+        let target = Target { member, uid: Some(pod.uid.clone()) };
+        let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
+        let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
+        Some(Next::act(act, command, "no meta leads, and there is a newer template"))
     }
 
     /// One meta that may be started again although its new address costs a vote: enough others can still elect one.
@@ -200,7 +223,7 @@ impl Picture<'_> {
         }
         let can_vote = self.held_addresses(Role::Meta);
         let victim = members.iter().rev().find(|m| {
-            let Some(address) = self.address(**m) else { return false };
+            let Some(address) = self.address(**m).filter(|_| !self.serves(**m)) else { return false };
             members.iter().filter_map(|o| self.meta_view(*o).ok()?.peers.as_ref()).all(|peers| {
                 let left = peers.intersection(&can_vote).filter(|a| **a != address).count();
                 peers.contains(&address) && left * 2 > peers.len()

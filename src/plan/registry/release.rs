@@ -55,8 +55,18 @@ impl Picture<'_> {
             return Some(release(held, "planted"));
         }
         let (blank, pod) = held.first()?;
-        // Without a leader the recovery decides, and nobody can let it in.
-        self.leader()?;
+        if self.leader().is_none() {
+            // The recovery decides. With no volume of a member left there is nothing to recover.
+            let none_known = self.members(Role::Meta).all(|m| !self.is_known(m));
+            return none_known.then(|| {
+                Next::Halt(Wait::new(
+                    Reason::MetaMajorityLost,
+                    "metas",
+                    "all volumes of the metas are lost: bring one back, or follow the operations guide and begin anew: \
+                     delete the ConfigMap of the first start, and import the data again",
+                ))
+            });
+        }
         let wait = |reason, message: &str| Some(Next::wait(Wait::new(reason, blank, message)));
         let Some(group) = self.group() else {
             return wait(
@@ -102,6 +112,7 @@ impl Picture<'_> {
         match &self.w.genesis {
             // Kept volumes: this cluster was started before, under another object.
             Genesis::Never if of_metas().any(|(_, c)| c.marked) => Some(Genesis::Done),
+            Genesis::Never if self.replicas(Role::Meta) == 0 => None,
             Genesis::Never => {
                 let all = self.members(Role::Meta).all(|m| {
                     self.pod(m).is_some_and(|p| p.phase == PodPhase::Held) && claims.contains_key(&m)

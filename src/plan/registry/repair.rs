@@ -26,6 +26,14 @@ impl Picture<'_> {
         for role in ROLES {
             for (member, pod) in self.pods(role) {
                 let Some(why) = self.needs_repair(member, pod, memory) else { continue };
+                if let Some(other) = self.comes_back(member) {
+                    // One of a role at a time: what the others hold is not risked while it is not known to help.
+                    return Some(Next::wait(Wait::new(
+                        Reason::WaitingForPod,
+                        other,
+                        "it is made again, before the next one is",
+                    )));
+                }
                 if self.t.paused {
                     return Some(Next::wait(Wait::new(
                         Reason::PausedBySpec,
@@ -45,8 +53,18 @@ impl Picture<'_> {
         None
     }
 
+    /// Another member of the role that is on its way: its pod starts, or is not listed yet.
+    fn comes_back(&self, member: Member) -> Option<Member> {
+        self.members(member.role).filter(|m| *m != member).find(|m| {
+            self.pod(*m).is_none_or(|p| {
+                let young = p.started.is_none_or(|s| self.now.since(s) < self.t.start_budget);
+                p.phase == PodPhase::Starting && young && p.trouble.is_none() && member.role != Role::Meta
+            })
+        })
+    }
+
     /// A repair needs no closed push, but it is no second act beside another cluster's.
-    fn is_our_turn_to_repair(&self) -> Result<(), Wait> {
+    pub(crate) fn is_our_turn_to_repair(&self) -> Result<(), Wait> {
         match self.actor() {
             Some(crate::observe::Actor::Other) => self.is_our_turn(),
             _ => Ok(()),

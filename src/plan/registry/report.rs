@@ -32,7 +32,7 @@ impl Picture<'_> {
         let mut notes = Vec::new();
         match memory.push.owner {
             Some(PushOwner::Spec) => {
-                notes.push(Wait::new(Reason::PushHeld, "push", "push is kept closed by spec.push.hold"))
+                notes.push(Wait::new(Reason::PushHeld, "push", "push is kept closed by spec.push.hold"));
             }
             Some(PushOwner::Other) => notes.push(Wait::new(
                 Reason::PushHeld,
@@ -40,6 +40,14 @@ impl Picture<'_> {
                 "push was found closed, and not by this operator: it is opened by whoever closed it",
             )),
             _ => {}
+        }
+        notes.extend(self.missing_data(memory));
+        if self.deleting() && memory.push.owner == Some(PushOwner::Operator) {
+            notes.push(Wait::new(
+                Reason::Deleting,
+                "push",
+                "what the operator closed is opened before the sessions stop",
+            ));
         }
         notes.extend(self.unlisted().map(|m| Wait::new(Reason::MemberBroken, m, super::repair::UNLISTED)));
         for role in ROLES {

@@ -48,14 +48,15 @@ impl Picture<'_> {
             if have == 0 {
                 continue;
             }
+            // What leaves need not work, and is not made anew before.
+            if have > want.max(1) {
+                work.push(Work::ScaleDown(role));
+            }
             if self.drifted(role).next().is_some() {
                 work.push(Work::Restart(role));
             }
             if have < want {
                 work.push(Work::ScaleUp(role));
-            }
-            if have > want.max(1) {
-                work.push(Work::ScaleDown(role));
             }
         }
         work
@@ -154,7 +155,17 @@ impl Picture<'_> {
     fn close_for(&self, work: &Work, memory: &Memory) -> Option<Next> {
         let run = memory.run.as_ref()?;
         let again = run.metas_since_close && work.role() != Role::Meta;
+        if again && let Err(wait) = self.converged(Role::Meta) {
+            return Some(Next::wait(wait));
+        }
         match self.reading() {
+            Reading::Closed if !again && run.baseline.is_none() => {
+                return Some(Next::wait(Wait::new(
+                    Reason::WaitingForFreshFacts,
+                    "clients",
+                    "what clients have cannot be counted on every session, and that is needed before the first act",
+                )));
+            }
             Reading::Closed if !again => return self.group_is_closed().err().map(Next::wait),
             Reading::Unknown(wait) => return Some(Next::wait(wait)),
             _ => {}
@@ -162,7 +173,9 @@ impl Picture<'_> {
         if memory.push.owner.is_none() {
             // Push is not closed for a change that could not begin.
             for role in ROLES {
-                if let Err(wait) = self.converged(role) {
+                let ready =
+                    if role == work.role() { self.all_but_the_broken(role) } else { self.converged(role) };
+                if let Err(wait) = ready {
                     return Some(Next::wait(wait));
                 }
             }
@@ -173,6 +186,12 @@ impl Picture<'_> {
             "a rollout begins"
         };
         Some(self.close(memory, why))
+    }
+
+    /// Whether a role is as it should be, but for members that do not work and that the change itself replaces.
+    fn all_but_the_broken(&self, role: Role) -> Result<(), Wait> {
+        let broken: Vec<Member> = self.drifted(role).map(|(m, _)| m).filter(|m| !self.serves(*m)).collect();
+        if broken.is_empty() { self.converged(role) } else { self.others_work(role, &broken) }
     }
 
     fn group_is_closed(&self) -> Result<(), Wait> {
@@ -224,7 +243,7 @@ impl Picture<'_> {
             return if first.is_empty() { drifted } else { first };
         }
         let leader = self.leader().map(|(m, _)| m);
-        drifted.sort_by_key(|(m, _)| (Some(*m) == leader, std::cmp::Reverse(m.ordinal)));
+        drifted.sort_by_key(|(m, _)| (self.serves(*m), Some(*m) == leader, std::cmp::Reverse(m.ordinal)));
         drifted.truncate(1);
         drifted
     }
@@ -252,7 +271,7 @@ impl Picture<'_> {
         if self.is_planted(Planted::IgnoresQuorum) {
             return Ok(());
         }
-        self.converged(Role::Meta)?;
+        self.settled_without(group)?;
         let replicas = self.replicas(Role::Meta) as usize;
         let left = self.serving_metas().filter(|(m, _)| !group.contains(m)).count();
         let enough = if self.is_raft() { left * 2 > replicas } else { left > 0 };
@@ -262,11 +281,31 @@ impl Picture<'_> {
         Err(Wait::new(Reason::WaitingForQuorum, "metas", "one meta less would leave no majority"))
     }
 
+    /// Whether the metas are as they should be; of the one that is restarted nothing is asked when it does not serve.
+    fn settled_without(&self, group: &[Member]) -> Result<(), Wait> {
+        if group.iter().all(|m| self.serves(*m)) {
+            return self.converged(Role::Meta);
+        }
+        self.others_work(Role::Meta, group)?;
+        self.peers_settled()?;
+        if self.is_raft() && self.group() != Some(&self.addresses(Role::Meta)) {
+            return Err(Wait::new(
+                Reason::WaitingForPeers,
+                "metas",
+                "the metas list other addresses than those of their pods",
+            ));
+        }
+        Ok(())
+    }
+
     fn may_restart_data(&self, group: &[Member]) -> Result<(), Wait> {
         if self.is_planted(Planted::IgnoresDataHalf) || self.is_planted(Planted::WholeRoleAtOnce) {
             return Ok(());
         }
-        self.converged(Role::Data)?;
+        if group.iter().all(|m| self.serves(*m)) {
+            self.converged(Role::Data)?;
+        }
+        self.others_work(Role::Data, group)?;
         self.half_of_the_data_lives(group)
     }
 
@@ -310,10 +349,10 @@ impl Picture<'_> {
         if let Err(wait) = self.push_is_closed() {
             return Next::wait(wait);
         }
-        for earlier in ROLES.iter().take_while(|r| **r <= role) {
-            if let Err(wait) = self.converged(*earlier) {
-                return Next::wait(wait);
-            }
+        let earlier = ROLES.iter().take_while(|r| **r < role).try_for_each(|r| self.converged(*r));
+        let settled = if role == Role::Meta { self.peers_settled() } else { Ok(()) };
+        if let Err(wait) = earlier.and(settled).and_then(|()| self.others_work(role, &[last])) {
+            return Next::wait(wait);
         }
         if role == Role::Data
             && let Err(wait) = self.half_of_the_data_lives(&[last])

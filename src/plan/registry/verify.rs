@@ -18,6 +18,9 @@ use crate::plan::report::Wait;
 /// one stays listed for 30 s (measured: sofaregistry §3, §4).
 const SYNC_PATIENCE: Duration = Duration::from_secs(45);
 
+/// Whom it concerns when the DataServers lack something: by this it is timed.
+const DATA: &str = "data";
+
 /// What the counts say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Counted {
@@ -41,10 +44,9 @@ impl Picture<'_> {
             memory.push.owner == Some(PushOwner::Other) && self.is_planted(Planted::OpensForeignPush);
         match memory.push.owner {
             _ if self.t.hold => return None,
-            Some(PushOwner::Spec) => return Some(self.open("spec.push.hold is no longer set")),
-            Some(PushOwner::Operator) => {}
+            Some(PushOwner::Operator | PushOwner::Spec) => {}
             _ if foreign => {}
-            _ => return self.close_for_group(memory),
+            _ => return None,
         }
         for role in ROLES {
             if self.replicas(role) == 0 {
@@ -56,7 +58,7 @@ impl Picture<'_> {
         }
         let run = memory.run.as_ref()?;
         if run.baseline.is_some()
-            && let Some(next) = self.verify_counts(run)
+            && let Some(next) = self.verify_counts(run, memory)
         {
             return Some(next);
         }
@@ -67,7 +69,7 @@ impl Picture<'_> {
     }
 
     /// `None` when enough is back.
-    fn verify_counts(&self, run: &Run) -> Option<Next> {
+    fn verify_counts(&self, run: &Run, memory: &Memory) -> Option<Next> {
         let counted = self.counted(run);
         let Some(since) = run.counting_since else {
             return Some(Next::wait(Wait::new(
@@ -88,7 +90,7 @@ impl Picture<'_> {
             });
         }
         if counted == Counted::DataMissing
-            && self.now.since(since) >= SYNC_PATIENCE
+            && self.waited(memory, Reason::DataLost, DATA) >= SYNC_PATIENCE
             && let Some(next) = self.refill(run)
         {
             return Some(next);
@@ -113,6 +115,14 @@ impl Picture<'_> {
         let message =
             format!("{message}; push stays closed until they are, or until a new spec says otherwise");
         Some(Next::Halt(Wait::new(reason, "clients", message)))
+    }
+
+    /// That the DataServers lack something that the sessions have: it is timed from when that is first seen.
+    pub(crate) fn missing_data(&self, memory: &Memory) -> Option<Wait> {
+        let run = memory.run.as_ref().filter(|r| r.counting_since.is_some())?;
+        (self.counted(run) == Counted::DataMissing).then(|| {
+            Wait::new(Reason::DataLost, DATA, "the DataServers lack publishers that the sessions have")
+        })
     }
 
     fn counted(&self, run: &Run) -> Counted {
@@ -177,7 +187,8 @@ impl Picture<'_> {
 
     /// What is remembered of the counting: since when, and since when it is right.
     pub(crate) fn note_counts(&self, memory: &mut Memory) {
-        let busy = memory.push.owner != Some(PushOwner::Operator) || self.needs_closed(memory);
+        let closed = matches!(memory.push.owner, Some(PushOwner::Operator | PushOwner::Spec)) && !self.t.hold;
+        let busy = !closed || self.needs_closed(memory);
         let settled = ROLES.iter().all(|r| self.converged(*r).is_ok());
         let Some(run) = &mut memory.run else { return };
         if busy || run.baseline.is_none() {
@@ -216,7 +227,7 @@ impl Picture<'_> {
     }
 
     /// Another cluster of the group holds push closed: we close ours too.
-    fn close_for_group(&self, memory: &Memory) -> Option<Next> {
+    pub(crate) fn close_for_group(&self, memory: &Memory) -> Option<Next> {
         let view = self.w.group.as_ref().and_then(|g| crate::observe::read(Some(g), self.cutoff).ok())?;
         let open = matches!(self.reading(), Reading::Open | Reading::Mixed { .. } | Reading::NeverSet);
         (view.others_hold && open && memory.push.owner.is_none() && self.pods(Role::Session).next().is_some())
@@ -229,7 +240,7 @@ impl Picture<'_> {
             return true;
         }
         let Some(run) = &memory.run else { return false };
-        let counting = memory.push.owner == Some(PushOwner::Operator) && run.baseline.is_some();
+        let counting = memory.push.owner.is_some_and(|o| o != PushOwner::Other) && run.baseline.is_some();
         let twice = run
             .counts_right_since
             .is_some_and(|first| self.oldest_session_fact().is_none_or(|at| at > first));

@@ -48,8 +48,9 @@ impl Domain for Picture<'_> {
     /// What clients have is counted before the first of their servers is stopped.
     fn on_written(&self, act: &Act, memory: &mut Memory) {
         let connections = self.connections();
+        let decides = act.role().is_some_and(|role| self.clients_decide(role));
         let Some(run) = &mut memory.run else { return };
-        if act.kind == ActKind::RestartPods && self.t.by_connections && run.baseline.is_none() {
+        if act.kind == ActKind::RestartPods && decides && run.baseline.is_none() {
             run.baseline = Some((Counts { connections, ..Counts::default() }, self.now));
         }
     }

@@ -175,10 +175,9 @@ impl Picture<'_> {
         for m in std::iter::once(&mut memory).chain(refused.as_mut()) {
             report.note_waits(m, self.now);
         }
+        let rests = memory.run.as_ref().is_none_or(|r| !r.admitted && r.act.is_none());
         let wake = match (turn.wake, &self.t.admission) {
-            (Wake::Soon | Wake::Slowly, Admission::Window(Some(opens))) if self.has_work() => {
-                Wake::At(*opens)
-            }
+            (Wake::Soon, Admission::Window(Some(opens))) if self.has_work() && rests => Wake::At(*opens),
             (wake, _) => wake,
         };
         Decision {

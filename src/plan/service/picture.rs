@@ -27,6 +27,12 @@ impl<'a> Picture<'a> {
 
     /// Window and approval are asked once for each plan.
     pub(super) fn renew(&self, memory: &mut Memory) {
+        let over =
+            !self.has_work() && self.facts_are_fresh().is_ok() && self.verify_connections(memory).is_none();
+        if let Some(run) = memory.run.as_mut().filter(|r| over && r.act.is_none()) {
+            // What clients have changes with time: it is compared within one rollout only.
+            run.baseline = None;
+        }
         let may_begin = !self.t.paused && self.t.admission == Admission::Open && self.has_work();
         if let Some(run) = memory.run.as_mut().filter(|_| may_begin && self.facts_are_fresh().is_ok()) {
             run.admitted = true;

@@ -116,6 +116,16 @@ impl Picture<'_> {
                 "it was taken for dead and lives: spec.paused is set",
             )));
         }
+        let other = self
+            .members(Role::Server)
+            .any(|m| m != *usurped && self.works(m).is_ok() && apps.pinged.contains(&m));
+        if !other {
+            return Some(Next::wait(Wait::new(
+                Reason::WaitingForPod,
+                usurped,
+                "it has to be stopped, and no other server works",
+            )));
+        }
         let owned = owned_by(apps, *usurped);
         if !owned.is_empty() {
             return Some(self.move_apps(apps, *usurped, owned));
@@ -194,6 +204,10 @@ fn hold(apps: &Apps, server: Member, now: crate::types::Moment) -> Result<(), Wa
             return Err(Wait::new(Reason::WaitingForWorkers, subject, "it has workers and no owner"));
         };
         if !apps.pinged.contains(&owner) {
+            if owner == server {
+                // It hangs, and is about to be stopped: its apps are moved without it.
+                continue;
+            }
             return Err(Wait::new(
                 Reason::WaitingForWorkers,
                 subject,

@@ -127,7 +127,7 @@ impl Picture<'_> {
     }
 
     /// Whether the connections of clients decide about this role: the first one is the one that they connect to.
-    fn clients_decide(&self, role: Role) -> bool {
+    pub(super) fn clients_decide(&self, role: Role) -> bool {
         self.t.by_connections && self.t.roles.first().is_some_and(|(first, _)| *first == role)
     }
 

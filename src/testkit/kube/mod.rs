@@ -103,8 +103,8 @@ pub struct FakeCluster {
     /// What each field manager last applied.
     applied: BTreeMap<(Key, String), Value>,
     version: u64,
-    /// The version that the controllers have seen: they act on changes only.
-    controlled: u64,
+    /// Whether something has changed that the controllers have not seen: they act on changes only.
+    concerned: bool,
     uids: u64,
     addresses: u32,
     events: Vec<WatchEvent>,
@@ -133,7 +133,7 @@ impl FakeCluster {
             objects: BTreeMap::new(),
             applied: BTreeMap::new(),
             version: 0,
-            controlled: 0,
+            concerned: false,
             uids: 0,
             addresses: 0,
             events: Vec::new(),
@@ -174,8 +174,7 @@ impl FakeCluster {
         self.changed = false;
         self.next = None;
         self.step_nodes(workload);
-        if self.controlled != self.version {
-            self.controlled = self.version;
+        if std::mem::take(&mut self.concerned) {
             self.step_garbage();
             self.step_statefulsets();
             self.step_claims();

@@ -130,6 +130,10 @@ impl FakeCluster {
     fn commit(&mut self, key: Key, mut object: Value, change: Change) -> Value {
         self.version += 1;
         self.changed = true;
+        // A custom resource that changes is of no concern to the controllers; one that goes is.
+        if change != Change::Modified || !key.kind.starts_with(crate::api::v1alpha1::GROUP) {
+            self.concerned = true;
+        }
         set(&mut object, &["metadata", "resourceVersion"], self.version.to_string().into());
         if change != Change::Deleted {
             self.objects.insert(key.clone(), object.clone());

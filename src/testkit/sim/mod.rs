@@ -22,9 +22,9 @@ use super::kube::{Cache, Crash, Key, NodeLoss, Write};
 use super::registry::ClientId;
 use super::world::World;
 use crate::api::v1alpha1::{RegistryClusterSpec, Role};
-use crate::build::Build;
+use crate::build::{Build, Objects};
 use crate::observe::Speech;
-use crate::plan::Planted;
+use crate::plan::{Desired, Planted};
 use crate::types::Moment;
 use crate::validate::{
     ClusterKind, Context, Environment, Identity, Previous, References, SecretFact, ValidCluster,
@@ -126,6 +126,10 @@ pub struct Sim {
     transcript: Vec<String>,
     violations: Vec<String>,
     planted: Option<Planted>,
+    /// What was built last, and for what.
+    built: Option<(i64, Desired, Objects)>,
+    /// What this process of the operator has applied last, wholly and without a failure.
+    applied: Option<Objects>,
 }
 
 impl Sim {
@@ -163,6 +167,8 @@ impl Sim {
             transcript: Vec::new(),
             violations: Vec::new(),
             planted: None,
+            built: None,
+            applied: None,
         })
     }
 
@@ -194,6 +200,7 @@ impl Sim {
             return Err(format!("{crash:?} was not reached"));
         }
         self.world.cluster.tripwire.revive();
+        self.applied = None;
         self.world.say(&format!("the operator is away for {} s", away / 1000));
         self.world.pass(away);
         Ok(())
@@ -295,7 +302,7 @@ impl Sim {
                 super::kube::Part::Main,
             ))?,
             Act::Delete => {
-                self.person(&Write::Delete(gather::object_key(), super::kube::DeleteOptions::default()))?
+                self.person(&Write::Delete(gather::object_key(), super::kube::DeleteOptions::default()))?;
             }
             Act::Evict(pod) => self.person(&Write::Evict(Key::new("Pod", NAMESPACE, pod), None))?,
             Act::PowerLoss => {

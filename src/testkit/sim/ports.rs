@@ -22,6 +22,8 @@ pub(super) struct SimPorts<'a> {
     pub(super) world: &'a mut World,
     /// The port of the metas.
     pub(super) port: u16,
+    /// What was applied last: the same is not compared again.
+    pub(super) applied: &'a mut Option<Objects>,
 }
 
 impl From<ApiError> for Failure {
@@ -116,12 +118,18 @@ impl Record for SimPorts<'_> {
 
 impl ClusterObjects for SimPorts<'_> {
     async fn apply(&mut self, objects: &Objects) -> Result<(), Failure> {
+        if self.applied.as_ref() == Some(objects) {
+            return Ok(());
+        }
+        *self.applied = None;
         self.apply_one(&objects.service_account)?;
         objects.config_maps.iter().try_for_each(|o| self.apply_one(o))?;
         objects.network_policies.iter().try_for_each(|o| self.apply_one(o))?;
         objects.services.iter().try_for_each(|o| self.apply_one(o))?;
         objects.disruption_budgets.iter().try_for_each(|o| self.apply_one(o))?;
-        objects.stateful_sets.iter().try_for_each(|change| self.set(change))
+        objects.stateful_sets.iter().try_for_each(|change| self.set(change))?;
+        *self.applied = Some(objects.clone());
+        Ok(())
     }
 
     async fn mark(&mut self, member: Member) -> Result<(), Failure> {
@@ -167,6 +175,7 @@ impl Pods for SimPorts<'_> {
     }
 
     async fn scale(&mut self, change: &StatefulSetChange) -> Result<(), Failure> {
+        *self.applied = None;
         self.set(change)
     }
 }

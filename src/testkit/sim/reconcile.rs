@@ -10,7 +10,7 @@ use super::gather::{ask_all, kubernetes, object_key, record, recorded};
 use super::ports::SimPorts;
 use super::{CLUSTER, Sim, Spec, moment};
 use crate::api::v1alpha1::{ActKind, Role};
-use crate::build::{Build, role_name};
+use crate::build::{Build, Objects, role_name};
 use crate::effects::{self, Did, Outcome, Recorded};
 use crate::observe::RegistryWorld;
 use crate::plan::invariants::judge;
@@ -68,7 +68,8 @@ impl Sim {
         let mut until = self.world.now() + wait;
         let mut seen = self.world.cluster.watch_events().len();
         while self.world.now() < until {
-            let step = (until - self.world.now()).min(EVENT);
+            // Where nothing is under way, it does not matter whether an event is heard at once.
+            let step = (until - self.world.now()).min(EVENT.max(wait / 12));
             self.world.pass(step);
             let deaf = self.world.now() < self.reads.deaf_until;
             let events = self.world.cluster.watch_events();
@@ -192,16 +193,25 @@ impl Sim {
             Some(Command::Scale { role, .. }) => Some(role_name(CLUSTER, *role)),
             _ => None,
         };
-        let turn = effects::Turn {
-            seen: own,
-            decision,
-            objects: spec.valid.build(&decision.desired),
-            scaled,
-            status: &status,
-        };
-        let mut ports = SimPorts { world: &mut self.world, port: spec.port(Role::Meta) };
+        let objects = self.built(own.generation, spec, decision);
+        let turn = effects::Turn { seen: own, decision, objects, scaled, status: &status };
+        let mut ports =
+            SimPorts { world: &mut self.world, port: spec.port(Role::Meta), applied: &mut self.applied };
         now_or_never(effects::run(turn, &mut ports))
             .unwrap_or_else(|| Err(effects::Failure::Unanswered("the simulation never waits".to_owned())))
+    }
+
+    /// What is built of a decision; the same is not built twice in a row.
+    fn built(&mut self, generation: i64, spec: &Spec, decision: &Decision) -> Objects {
+        if let Some((built_for, desired, objects)) = &self.built
+            && *built_for == generation
+            && *desired == decision.desired
+        {
+            return objects.clone();
+        }
+        let objects = spec.valid.build(&decision.desired);
+        self.built = Some((generation, decision.desired.clone(), objects.clone()));
+        objects
     }
 
     /// The invariants, by what is really so.

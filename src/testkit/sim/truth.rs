@@ -8,7 +8,7 @@ use super::gather::recorded;
 use super::{CLUSTER, NAMESPACE, Sim};
 use crate::admin::registry::{v5, v6, wire};
 use crate::api::v1alpha1::Role;
-use crate::build::REVISION;
+use crate::build::{REVISION, ROLE};
 use crate::observe::{Addresses, Member, Speech};
 use crate::plan::invariants::{ClosedBy, PodTruth, Truth};
 use crate::status::memory_of;
@@ -30,6 +30,16 @@ impl Sim {
         }
     }
 
+    /// The addresses of the pods of a role.
+    fn addresses(&self, role: Role) -> Vec<(Member, Ipv4Addr)> {
+        let labels = [(ROLE, role.field())];
+        let pods = self.world.cluster.objects().list("Pod", NAMESPACE, &labels).into_iter();
+        pods.filter_map(|p| {
+            Some((Member::of_pod(CLUSTER, p.pointer("/metadata/name")?.as_str()?)?, address(p)?))
+        })
+        .collect()
+    }
+
     /// Pods with their members and objects.
     pub(super) fn pods(&self) -> Vec<(Member, Value)> {
         let pods = self.world.cluster.objects().list("Pod", NAMESPACE, &[]).into_iter();
@@ -42,8 +52,7 @@ impl Sim {
 
     /// Whether the store of the metas says closed; `None` without a leader.
     pub(super) fn store_is_closed(&mut self) -> Option<bool> {
-        for (member, pod) in self.pods() {
-            let Some(ip) = address(&pod).filter(|_| member.role == Role::Meta) else { continue };
+        for (_, ip) in self.addresses(Role::Meta) {
             let answer = self.peek(ip, Role::Meta, "/digest/pushSwitch");
             let text =
                 answer.filter(|a| a.status == 200).map(|a| String::from_utf8_lossy(&a.body).into_owned());
@@ -57,8 +66,7 @@ impl Sim {
     /// Sessions that push now.
     pub(super) fn pushing(&mut self) -> Vec<Member> {
         let mut pushing = Vec::new();
-        for (member, pod) in self.pods() {
-            let Some(ip) = address(&pod).filter(|_| member.role == Role::Session) else { continue };
+        for (member, ip) in self.addresses(Role::Session) {
             let port = self.spec.port(Role::Session);
             let registry = self.world.registry();
             if registry.listens(ip, port) && !registry.push_is_stopped(ip) {
@@ -104,8 +112,7 @@ impl Sim {
     /// What the leader lists of a role. `None`: nobody leads.
     fn listed(&mut self, role: Role) -> Option<Addresses> {
         let center = self.spec.valid.data_center.to_string();
-        for (member, pod) in self.pods() {
-            let Some(ip) = address(&pod).filter(|_| member.role == Role::Meta) else { continue };
+        for (_, ip) in self.addresses(Role::Meta) {
             let path = format!("/digest/{}/node/query", role.field());
             let list = self.peek(ip, Role::Meta, &path).and_then(|a| wire::nodes(&a, &center).ok());
             if list.is_some() {
@@ -145,8 +152,7 @@ impl Sim {
         if self.spec.speech() != Speech::Raft {
             return None;
         }
-        for (member, pod) in self.pods() {
-            let Some(ip) = address(&pod).filter(|_| member.role == Role::Meta) else { continue };
+        for (_, ip) in self.addresses(Role::Meta) {
             let leads = self
                 .peek(ip, Role::Meta, "/health/check")
                 .is_some_and(|a| v5::raft_status(&a) == Ok(v5::RaftStatus::Leader));
@@ -160,8 +166,7 @@ impl Sim {
     /// Whether one meta leads.
     pub(super) fn has_leader(&mut self) -> bool {
         let raft = self.spec.speech() == Speech::Raft;
-        self.pods().into_iter().any(|(member, pod)| {
-            let Some(ip) = address(&pod).filter(|_| member.role == Role::Meta) else { return false };
+        self.addresses(Role::Meta).into_iter().any(|(_, ip)| {
             let Some(health) = self.peek(ip, Role::Meta, "/health/check") else { return false };
             if raft {
                 v5::raft_status(&health) == Ok(v5::RaftStatus::Leader)

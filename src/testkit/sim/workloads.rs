@@ -93,12 +93,20 @@ fn replicas(when: When, role: &str, count: u32) -> Step {
 /// All stories.
 #[must_use]
 pub fn workloads() -> Vec<Workload> {
+    of_one_line().into_iter().chain(of_both_lines()).collect()
+}
+
+fn story(name: &'static str, start: Start, gapless: bool, steps: Vec<Step>) -> Workload {
+    Workload { name, start, steps, gapless }
+}
+
+/// Stories that are told of one line, or have another name in each.
+fn of_one_line() -> Vec<Workload> {
     use Start::{Empty5, Empty6, Serving5, Serving6};
     use When::{After, Changed, Rest};
     let at_once = After(0);
-    let story = |name, start, gapless, steps| Workload { name, start, steps, gapless };
     let image = |version: &str| json!({"image": format!("localhost/sofa-registry:{version}-r2")});
-    let mut list = vec![
+    vec![
         story("rolling-change-5", Serving5, true, vec![edit(at_once, image("5.4.3"))]),
         story("first-start-5", Empty5, true, vec![]),
         story("first-start-6", Empty6, true, vec![]),
@@ -138,7 +146,15 @@ pub fn workloads() -> Vec<Workload> {
                 Step { when: Changed(Role::Data), act: Act::Delete },
             ],
         ),
-    ];
+    ]
+}
+
+/// Stories that are told of 5.x and of 6.x.
+fn of_both_lines() -> Vec<Workload> {
+    use Start::{Serving5, Serving6};
+    use When::{After, Changed, Rest};
+    let at_once = After(0);
+    let mut list = Vec::new();
     for (line, start, name) in [("5.4.3", Serving5, 5), ("6.3.0", Serving6, 6)] {
         let pick = |five: &'static str, six: &'static str| if name == 5 { five } else { six };
         list.extend([
