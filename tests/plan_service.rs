@@ -22,7 +22,7 @@ const START: Moment = Moment::from_millis(5_000_000_000);
 const COMES_BACK: Duration = Duration::from_secs(20);
 
 fn uid(member: Member, made: u32) -> String {
-    let role = if member.role == Role::Console { 1 } else { 0 };
+    let role = u32::from(member.role == Role::Console);
     format!("00000000-0000-4000-8000-{made:04x}{role:04x}{:04x}", member.ordinal)
 }
 
@@ -462,7 +462,7 @@ proptest! {
             prop_assert_eq!(&decision, &plan_service(&cluster.input()));
             if let Some(Command::StopPods { targets, .. }) = &decision.command {
                 prop_assert!(!cluster.target.paused, "paused");
-                judge_stop(&cluster, targets.iter().map(|t| t.member).collect())?;
+                judge_stop(&cluster, &targets.iter().map(|t| t.member).collect())?;
             }
             if decision.command.is_some() {
                 break;
@@ -484,7 +484,7 @@ fn make_odd(cluster: &mut Cluster, what: u8, whom: u8) {
         3 => drop(cluster.world.servers.insert(member, view(None, None))),
         4 => drop(cluster.world.servers.insert(member, view(None, Some(3)))),
         5 => {
-            let works = Fact::known(whom % 2 == 0, now);
+            let works = Fact::known(whom.is_multiple_of(2), now);
             cluster.world.needs.push(Need {
                 reason: Reason::WaitingForDatabase,
                 subject: "database".to_owned(),
@@ -518,7 +518,7 @@ fn make_odd(cluster: &mut Cluster, what: u8, whom: u8) {
     }
 }
 
-fn judge_stop(cluster: &Cluster, hit: BTreeSet<Member>) -> Result<(), TestCaseError> {
+fn judge_stop(cluster: &Cluster, hit: &BTreeSet<Member>) -> Result<(), TestCaseError> {
     let role = hit.first().expect("somebody is stopped").role;
     for member in (0..cluster.world.kubernetes.replicas(role)).map(|o| Member::new(role, o)) {
         if hit.contains(&member) {

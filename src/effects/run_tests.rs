@@ -1,5 +1,6 @@
 //! The order of effects, and what stops the command, on ports that only note what is asked of them.
 
+use k8s_openapi::api::core::v1::ServiceAccount;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::pin::pin;
@@ -21,6 +22,7 @@ struct Noted {
 }
 
 impl Noted {
+    #[expect(clippy::unnecessary_wraps, reason = "every port answers with it")]
     fn note(&mut self, what: impl Into<String>) -> Result<(), Failure> {
         self.asked.push(what.into());
         Ok(())
@@ -81,7 +83,7 @@ fn set(name: &str) -> StatefulSetChange {
 
 fn objects() -> Objects {
     Objects {
-        service_account: Default::default(),
+        service_account: ServiceAccount::default(),
         config_maps: Vec::new(),
         network_policies: Vec::new(),
         services: Vec::new(),
@@ -171,6 +173,7 @@ fn done(
     (outcome, ports.asked)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands where a failure may")]
 fn accepted() -> Result<Answer, Failure> {
     Ok(Answer::new(200, r#"{"success":true,"message":null}"#))
 }

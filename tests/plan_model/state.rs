@@ -62,13 +62,16 @@ pub(crate) enum Phase {
     Orphan,
 }
 
+/// Members of a raft group, each as (member, pod).
+pub(crate) type Peers = Vec<(u8, u8)>;
+
 /// A meta's volume.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Volume {
     pub(crate) claim: u8,
     pub(crate) marked: bool,
     /// The peers in its log, as (member, pod); empty: blank.
-    pub(crate) peers: Vec<(u8, u8)>,
+    pub(crate) peers: Peers,
 }
 
 /// What is observed of the servers: kept from before the last act for a read from an old cache.
@@ -174,7 +177,7 @@ pub(crate) fn role_index(role: Role) -> usize {
 
 impl Servers {
     /// The raft group that leads, if one does: its peers and who follows them. Metas of 6.x are all of one group.
-    pub(crate) fn group(&self, raft: bool) -> Option<(Vec<(u8, u8)>, Vec<usize>)> {
+    pub(crate) fn group(&self, raft: bool) -> Option<(Peers, Vec<usize>)> {
         let up: Vec<usize> = (0..METAS).filter(|i| self.pods[*i].phase == Phase::Up).collect();
         if !raft {
             return (!up.is_empty()).then(|| (Vec::new(), up));

@@ -74,7 +74,7 @@ impl World {
     }
 
     /// What may happen without anybody's fault: the environment goes on.
-    pub(crate) fn fair(&self, state: &State, actions: &mut Vec<Action>) {
+    pub(crate) fn fair(state: &State, actions: &mut Vec<Action>) {
         for (index, pod) in state.servers.pods.iter().enumerate() {
             let absent = state.templates[role_index(MEMBERS[index].role)] == 0;
             let goes_on = match pod.phase {
@@ -205,19 +205,19 @@ impl World {
 
     /// One reconcile, and what may go wrong in it.
     fn reconcile(&self, state: &State, next: &mut State, action: Action) {
-        let stale = state.cache.as_deref().filter(|_| action == Action::Stale);
-        let (servers, at) = match stale {
+        let old_cache = state.cache.as_deref().filter(|_| action == Action::Stale);
+        let (servers, seen_at) = match old_cache {
             Some(old) => (old, Moment::from_millis(NOW.as_millis() - 1000)),
             None => (&state.servers, NOW),
         };
-        let world = world(self.setting, state, servers, at);
-        let target = target(self.setting, state);
+        let seen = world(self.setting, state, servers, seen_at);
+        let wanted = target(self.setting, state);
         let input = RegistryInput {
             now: NOW,
             generation: i64::from(state.spec.generation),
             deleting: false,
-            target: &target,
-            world: &world,
+            target: &wanted,
+            world: &seen,
             memory: &state.memory,
             planted: self.planted,
         };
@@ -225,7 +225,7 @@ impl World {
         let truth = truth(self.setting, state);
         let found = judge(&input, &decision, &truth);
         next.broken = found.iter().map(|v| v.invariant).find(|i| self.looks_at(*i)).or(next.broken);
-        self.apply(next, &decision);
+        Self::apply(next, &decision);
         if let Some(command) = &decision.command {
             next.cache = Some(Box::new(state.servers.clone()));
             let missed = if let Action::Missed(session) = action { Some(session) } else { None };
@@ -241,7 +241,7 @@ impl World {
     }
 
     /// What is applied before the command: templates, marks, the record of the first start, the group's object.
-    fn apply(&self, state: &mut State, decision: &Decision) {
+    fn apply(state: &mut State, decision: &Decision) {
         for (role, wanted) in &decision.desired.roles {
             let template = &mut state.templates[role_index(*role)];
             if wanted.template == TemplateChoice::Target {

@@ -285,7 +285,7 @@ pub(crate) fn truth(setting: Setting, state: &State) -> Truth {
         if pod.phase == Phase::Gone || state.templates[role_index(member.role)] == 0 {
             continue;
         }
-        let serves = match member.role {
+        let is_serving = match member.role {
             Role::Meta => group.as_ref().is_some_and(|(_, followers)| followers.contains(&index)),
             // One that no meta lists serves nothing, whatever it says.
             _ => pod.phase == Phase::Up,
@@ -302,7 +302,7 @@ pub(crate) fn truth(setting: Setting, state: &State) -> Truth {
             PodTruth {
                 uid: uid(index, pod.made),
                 listens: pod.answers(),
-                serves,
+                serves: is_serving,
                 blank,
                 is_target: pod.template == state.spec.template,
                 address: Some(address(index, pod.made)).filter(|_| pod.phase != Phase::Held),

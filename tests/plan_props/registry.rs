@@ -467,10 +467,10 @@ fn apply_to_world(world: &mut RegistryWorld, change: &Otherwise) {
             p.uid = uid(member(*r, *o), 2);
         }),
         Otherwise::OldTemplate(r, o) => {
-            with(&mut kubernetes.pods, member(*r, *o), |p| "old".clone_into(&mut p.revision))
+            with(&mut kubernetes.pods, member(*r, *o), |p| "old".clone_into(&mut p.revision));
         }
         Otherwise::Unreachable(r, o) => {
-            with(&mut kubernetes.pods, member(*r, *o), |p| p.node = Node::Unreachable)
+            with(&mut kubernetes.pods, member(*r, *o), |p| p.node = Node::Unreachable);
         }
         Otherwise::Trouble(r, o, trouble) => with(&mut kubernetes.pods, member(*r, *o), |p| {
             p.trouble = Some(*trouble);
@@ -480,7 +480,7 @@ fn apply_to_world(world: &mut RegistryWorld, change: &Otherwise) {
         Otherwise::Unmarked(o) => with(&mut kubernetes.claims, member(Role::Meta, *o), |c| c.marked = false),
         Otherwise::NoClaim(o) => drop(kubernetes.claims.remove(&member(Role::Meta, *o))),
         Otherwise::WorkloadTemplate(r) => {
-            with(&mut kubernetes.workloads, *r, |w| "old".clone_into(&mut w.revision))
+            with(&mut kubernetes.workloads, *r, |w| "old".clone_into(&mut w.revision));
         }
         Otherwise::NoWorkload(r) => drop(kubernetes.workloads.remove(r)),
         Otherwise::OldPods => kubernetes.at = earlier(120),
@@ -503,7 +503,7 @@ fn apply_to_world(world: &mut RegistryWorld, change: &Otherwise) {
             _ => known(&mut world.sessions, member(*r, *o), |v| v.serving = false),
         },
         Otherwise::Standing(o, standing) => {
-            known(&mut world.metas, member(Role::Meta, *o), |v| v.standing = *standing)
+            known(&mut world.metas, member(Role::Meta, *o), |v| v.standing = *standing);
         }
         Otherwise::Peers(o, which) => known(&mut world.metas, member(Role::Meta, *o), |v| {
             if let Some(peers) = &mut v.peers {
@@ -525,13 +525,13 @@ fn apply_to_world(world: &mut RegistryWorld, change: &Otherwise) {
         Otherwise::Gray => each(&mut world.metas, |v| v.gray = true),
         Otherwise::Slots => each(&mut world.metas, |v| v.slots_stable = false),
         Otherwise::SessionSwitch(o, switch) => {
-            known(&mut world.sessions, member(Role::Session, *o), |v| v.push = *switch)
+            known(&mut world.sessions, member(Role::Session, *o), |v| v.push = *switch);
         }
         Otherwise::Counts(o, count) => known(&mut world.sessions, member(Role::Session, *o), |v| {
             v.counts = count.map(|publishers| Counts { publishers, ..Counts::default() });
         }),
         Otherwise::Publishers(o, count) => {
-            known(&mut world.datas, member(Role::Data, *o), |v| v.publishers = *count)
+            known(&mut world.datas, member(Role::Data, *o), |v| v.publishers = *count);
         }
         _ => {}
     }
@@ -561,7 +561,7 @@ fn apply_to_memory(case: &mut Case, change: &Otherwise) {
             });
             run.state = if *done { RolloutState::Verifying } else { RolloutState::Acting };
             run.last_act_at = done.then(|| earlier(3));
-            run.deadline = Some(NOW.after(Duration::from_secs(60)));
+            run.deadline = Some(NOW.after(Duration::from_mins(1)));
         }
         Otherwise::LateDeadline => run(case).deadline = Some(earlier(1)),
         Otherwise::Baseline(publishers) => {
@@ -594,7 +594,7 @@ fn apply_to_memory(case: &mut Case, change: &Otherwise) {
     }
 }
 
-fn with<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, change: impl FnOnce(&mut V)) {
+fn with<K: Ord + Copy, V>(map: &mut BTreeMap<K, V>, key: K, change: impl FnOnce(&mut V)) {
     if let Some(value) = map.get_mut(&key) {
         change(value);
     }

@@ -124,8 +124,12 @@ fn warnings_and_notes_degrade_a_cluster_that_is_ready() {
     cluster.warnings.push(Warning { field: "a".to_owned(), message: "only told".to_owned(), degrades: None });
     cluster.reconcile();
     assert_eq!(cluster.condition(Of::Degraded).status, Is::False);
-    let degrades = Some(Reason::NotHighlyAvailable);
-    cluster.warnings.push(Warning { field: "b".to_owned(), message: "one server".to_owned(), degrades });
+    let reason = Some(Reason::NotHighlyAvailable);
+    cluster.warnings.push(Warning {
+        field: "b".to_owned(),
+        message: "one server".to_owned(),
+        degrades: reason,
+    });
     cluster.reconcile();
     let degraded = cluster.condition(Of::Degraded);
     assert_eq!((degraded.status, degraded.reason), (Is::True, Reason::NotHighlyAvailable));

@@ -194,7 +194,7 @@ fn places(path: &str, value: &Value, into: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(k, v)| places(&format!("{path}/{k}"), v, into)),
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(i, v)| places(&format!("{path}/{i}"), v, into))
+            items.iter().enumerate().for_each(|(i, v)| places(&format!("{path}/{i}"), v, into));
         }
         _ => {}
     }
