@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("observe", &["types", "api", "admin"]),
     ("plan", &["types", "api", "admin", "validate", "observe"]),
     ("build", &["types", "api", "validate", "plan", "observe"]),
-    ("status", &["types", "api", "validate", "observe", "plan"]),
+    ("status", &["types", "api", "validate", "observe", "plan", "render"]),
     ("render", &["types", "api", "observe", "plan"]),
 ];
 /// A file that is longer than this is not read by anybody.
