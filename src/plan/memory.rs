@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use super::report::Wait;
 use crate::api::v1alpha1::{ActKind, PushOwner, PushState, Reason, Role, RolloutState};
-use crate::observe::{Counts, Member};
+use crate::observe::{Counts, Kubernetes, Member, PodPhase};
 use crate::types::{DnsLabel, Moment, PlanId, PodUid};
 
 /// All that is remembered.
@@ -91,6 +92,24 @@ pub struct Target {
     pub member: Member,
     /// Its pod: the act is refused for any other. `None`: there is none.
     pub uid: Option<PodUid>,
+}
+
+impl Target {
+    /// Whether this very pod is gone, or was told to stop.
+    pub(crate) fn is_stopped(&self, kubernetes: &Kubernetes) -> bool {
+        let pod = kubernetes.pods.get(&self.member);
+        pod.is_none_or(|p| Some(&p.uid) != self.uid.as_ref() || p.phase == PodPhase::Stopping)
+    }
+
+    /// Whether another pod has taken the place of this one, where there is still a place.
+    pub(crate) fn is_made_again(&self, kubernetes: &Kubernetes) -> Result<(), Wait> {
+        match kubernetes.pods.get(&self.member) {
+            Some(pod) if Some(&pod.uid) != self.uid.as_ref() => Ok(()),
+            None if self.member.ordinal >= kubernetes.replicas(self.member.role) => Ok(()),
+            Some(_) => Err(Wait::new(Reason::WaitingForPod, self.member, "its pod is stopping")),
+            None => Err(Wait::new(Reason::WaitingForPod, self.member, "its pod is made again")),
+        }
+    }
 }
 
 impl Act {

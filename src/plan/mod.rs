@@ -5,6 +5,7 @@
 //!
 //! May import `types`, `api`, `observe` and the types of `validate`; never `build`.
 
+mod admission;
 mod decision;
 mod desired;
 mod fingerprint;
@@ -16,12 +17,11 @@ mod registry;
 mod report;
 mod service;
 
+pub use admission::Admission;
 pub use decision::{Command, Decision, GroupChange, Stop, Wake};
 pub use desired::{Desired, DesiredRole, TemplateChoice};
 pub use memory::{Act, InFlight, IncidentRecord, Memory, PushRecord, Run, Target};
 pub use planted::Planted;
-pub use registry::{
-    Admission, RegistryInput, RegistryTarget, RoleTarget, VerifyRule, plan_registry, registry_target,
-};
+pub use registry::{RegistryInput, RegistryTarget, RoleTarget, VerifyRule, plan_registry, registry_target};
 pub use report::{Report, ReportStep, Wait};
 pub use service::{PowerJobRule, ServiceInput, ServiceTarget, plan_service};

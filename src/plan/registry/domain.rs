@@ -26,7 +26,7 @@ impl Domain for Picture<'_> {
         }
         match act.kind {
             ActKind::RestartPods | ActKind::RepairPod | ActKind::RefillSession => {
-                act.targets.iter().all(|t| self.is_stopped(t))
+                act.targets.iter().all(|t| t.is_stopped(&self.w.kubernetes))
             }
             ActKind::ReleasePods => act.targets.iter().all(|t| self.is_released(t)),
             ActKind::OpenPush => self.reading() == Reading::Open,
@@ -45,7 +45,7 @@ impl Domain for Picture<'_> {
         self.facts_are_fresh()?;
         match act.kind {
             ActKind::RestartPods | ActKind::RepairPod | ActKind::RefillSession => {
-                act.targets.iter().try_for_each(|t| self.is_made_again(t))
+                act.targets.iter().try_for_each(|t| t.is_made_again(&self.w.kubernetes))
             }
             ActKind::ReleasePods if act.targets.iter().all(|t| self.is_released(t)) => Ok(()),
             ActKind::ClosePush => self.is_closed(),
@@ -115,21 +115,6 @@ impl Domain for Picture<'_> {
 }
 
 impl Picture<'_> {
-    /// Whether this very pod is gone, or was told to stop.
-    fn is_stopped(&self, target: &Target) -> bool {
-        self.pod(target.member)
-            .is_none_or(|p| Some(&p.uid) != target.uid.as_ref() || p.phase == PodPhase::Stopping)
-    }
-
-    fn is_made_again(&self, target: &Target) -> Result<(), Wait> {
-        match self.pod(target.member) {
-            Some(pod) if Some(&pod.uid) != target.uid.as_ref() => Ok(()),
-            None if target.member.ordinal >= self.replicas(target.member.role) => Ok(()),
-            Some(_) => Err(Wait::new(Reason::WaitingForPod, target.member, "its pod is stopping")),
-            None => Err(Wait::new(Reason::WaitingForPod, target.member, "its pod is made again")),
-        }
-    }
-
     fn is_released(&self, target: &Target) -> bool {
         self.pod(target.member)
             .is_none_or(|p| Some(&p.uid) != target.uid.as_ref() || p.phase != PodPhase::Held)

@@ -22,6 +22,7 @@ mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::admission::Admission;
 use super::decision::{Command, Decision};
 use super::machine::{self, Next, Turn};
 use super::memory::Memory;
@@ -77,17 +78,6 @@ pub struct RoleTarget {
     pub replicas: u32,
     /// The revision of their pod template.
     pub revision: Revision,
-}
-
-/// Whether a rollout may begin now.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Admission {
-    /// It may.
-    Open,
-    /// No window is open; when the next one opens, if there is one.
-    Window(Option<Moment>),
-    /// A person has to approve the plan.
-    Approval,
 }
 
 /// What has to hold before push is opened.

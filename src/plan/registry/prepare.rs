@@ -1,10 +1,10 @@
 //! What is remembered before anything is decided: what is seen now, and what follows from it alone.
 
-use super::Admission;
 use super::picture::Picture;
 use super::push::Reading;
 use crate::admin::registry::wire::PushSwitch;
 use crate::api::v1alpha1::{PushOwner, PushState, Role};
+use crate::plan::admission::Admission;
 use crate::plan::decision::Wake;
 use crate::plan::machine::{self, Target};
 use crate::plan::memory::Memory;

@@ -14,7 +14,7 @@ use crate::plan::machine::Next;
 use crate::plan::memory::{Act, IncidentRecord, Memory, Target};
 use crate::plan::report::Wait;
 
-use super::Admission;
+use crate::plan::admission::Admission;
 
 /// How long metas that could elect a leader are left to do so: a new leader took below 1 s on 5.x, 25 s on 6.x.
 const ELECTION_PATIENCE: Duration = Duration::from_mins(2);

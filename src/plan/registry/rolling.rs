@@ -11,8 +11,6 @@ use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::planted::Planted;
 use crate::plan::report::Wait;
 
-use super::Admission;
-
 /// A change that disturbs clients or needs leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -106,28 +104,7 @@ impl Picture<'_> {
         if self.is_planted(Planted::ActsAfterPause) {
             return Ok(());
         }
-        if self.t.paused {
-            return Err(Wait::new(Reason::PausedBySpec, "rollout", "spec.paused is set"));
-        }
-        if memory.run.as_ref().is_some_and(|r| r.admitted) {
-            return Ok(());
-        }
-        Err(match &self.t.admission {
-            Admission::Approval => Wait::new(
-                Reason::WaitingForApproval,
-                &self.t.plan,
-                format!("the plan has to be approved: set spec.rollout.approved to {}", self.t.plan),
-            ),
-            Admission::Window(Some(opens)) => {
-                Wait::new(Reason::WaitingForWindow, "window", format!("the next window opens at {opens}"))
-            }
-            Admission::Window(None) => Wait::new(
-                Reason::WaitingForWindow,
-                "window",
-                "no window will open within a year: correct spec.rollout.windows",
-            ),
-            Admission::Open => Wait::new(Reason::NewGeneration, "rollout", "the rollout begins"),
-        })
+        self.t.admission.lets_in(self.t.paused, &self.t.plan, memory)
     }
 
     /// Only one cluster of a push group acts at a time.

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Admission, ROLES, RegistryTarget, RoleTarget, VerifyRule};
+use super::{ROLES, RegistryTarget, RoleTarget, VerifyRule};
 use crate::api::v1alpha1::{Approval, MetaMajorityConfirmation, Role};
 use crate::observe::Member;
+use crate::plan::admission::Admission;
 use crate::plan::fingerprint::fingerprint;
 use crate::types::{Moment, PlanId};
 use crate::validate::{RolloutRules, ValidCluster, ValidRegistry, WindowVerdict};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::picture::Picture;
 use crate::api::v1alpha1::{ActKind, Reason};
-use crate::observe::{Counts, PodPhase};
+use crate::observe::Counts;
 use crate::plan::machine::{Domain, Limits, Next, subject};
-use crate::plan::memory::{Act, Memory, Target};
+use crate::plan::memory::{Act, Memory};
 use crate::plan::report::Wait;
 
 impl Domain for Picture<'_> {
@@ -19,7 +19,7 @@ impl Domain for Picture<'_> {
             return false;
         }
         match act.kind {
-            _ if act.stops_pods() => act.targets.iter().all(|t| self.is_stopped(t)),
+            _ if act.stops_pods() => act.targets.iter().all(|t| t.is_stopped(&self.w.kubernetes)),
             ActKind::ScaleUp => act.targets.iter().all(|t| self.replicas(t.member.role) > t.member.ordinal),
             ActKind::ScaleDown => {
                 act.targets.iter().all(|t| self.replicas(t.member.role) <= t.member.ordinal)
@@ -32,7 +32,7 @@ impl Domain for Picture<'_> {
     fn holds(&self, act: &Act, _: &Memory) -> Result<(), Wait> {
         self.facts_are_fresh()?;
         match act.kind {
-            _ if act.stops_pods() => act.targets.iter().try_for_each(|t| self.is_made_again(t)),
+            _ if act.stops_pods() => act.targets.iter().try_for_each(|t| t.is_made_again(&self.w.kubernetes)),
             ActKind::ScaleUp | ActKind::ScaleDown if self.is_visible(act) => Ok(()),
             ActKind::PreRegister | ActKind::MoveApp => self.has_moved(act),
             ActKind::RetryLost if self.nothing_is_lost() => Ok(()),
@@ -61,22 +61,6 @@ impl Domain for Picture<'_> {
             if let Some(uid) = self.pod(target.member).map(|p| p.uid.clone()) {
                 run.done.entry(target.member.role).or_default().insert(uid);
             }
-        }
-    }
-}
-
-impl Picture<'_> {
-    fn is_stopped(&self, target: &Target) -> bool {
-        self.pod(target.member)
-            .is_none_or(|p| Some(&p.uid) != target.uid.as_ref() || p.phase == PodPhase::Stopping)
-    }
-
-    fn is_made_again(&self, target: &Target) -> Result<(), Wait> {
-        match self.pod(target.member) {
-            Some(pod) if Some(&pod.uid) != target.uid.as_ref() => Ok(()),
-            None if target.member.ordinal >= self.replicas(target.member.role) => Ok(()),
-            Some(_) => Err(Wait::new(Reason::WaitingForPod, target.member, "its pod is stopping")),
-            None => Err(Wait::new(Reason::WaitingForPod, target.member, "its pod is made again")),
         }
     }
 }

@@ -9,11 +9,12 @@ mod powerjob;
 mod report;
 mod rolling;
 
+use super::admission::Admission;
 use super::decision::{Command, Decision, Wake};
 use super::desired::{Desired, DesiredRole, TemplateChoice};
 use super::machine::{self, Next, Turn};
 use super::memory::Memory;
-use super::registry::{Admission, RoleTarget, VerifyRule};
+use super::registry::{RoleTarget, VerifyRule};
 use crate::api::v1alpha1::{Reason, Role, Strategy};
 use crate::observe::ServiceWorld;
 use crate::plan::report::Wait;

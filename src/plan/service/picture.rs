@@ -3,9 +3,10 @@
 use super::{ServiceInput, ServiceTarget};
 use crate::api::v1alpha1::{Reason, Role};
 use crate::observe::{Member, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown};
+use crate::plan::admission::Admission;
 use crate::plan::machine::FACT_AGE;
 use crate::plan::memory::Memory;
-use crate::plan::registry::{Admission, RoleTarget};
+use crate::plan::registry::RoleTarget;
 use crate::plan::report::Wait;
 use crate::types::Moment;
 

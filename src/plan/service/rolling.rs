@@ -6,7 +6,6 @@ use crate::observe::{Member, Node, Pod, PodPhase, Unknown};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
-use crate::plan::registry::Admission;
 use crate::plan::report::Wait;
 
 impl Picture<'_> {
@@ -44,7 +43,9 @@ impl Picture<'_> {
         if !self.has_work() {
             return None;
         }
-        if let Err(wait) = self.is_admitted(memory).and_then(|()| self.needs_work()) {
+        if let Err(wait) =
+            self.t.admission.lets_in(self.t.paused, &self.t.plan, memory).and_then(|()| self.needs_work())
+        {
             return Some(Next::wait(wait));
         }
         for (index, (role, target)) in self.t.roles.iter().enumerate() {
@@ -64,31 +65,6 @@ impl Picture<'_> {
             });
         }
         None
-    }
-
-    fn is_admitted(&self, memory: &Memory) -> Result<(), Wait> {
-        if self.t.paused {
-            return Err(Wait::new(Reason::PausedBySpec, "rollout", "spec.paused is set"));
-        }
-        if memory.run.as_ref().is_some_and(|r| r.admitted) {
-            return Ok(());
-        }
-        Err(match &self.t.admission {
-            Admission::Approval => Wait::new(
-                Reason::WaitingForApproval,
-                &self.t.plan,
-                format!("the plan has to be approved: set spec.rollout.approved to {}", self.t.plan),
-            ),
-            Admission::Window(Some(opens)) => {
-                Wait::new(Reason::WaitingForWindow, "window", format!("the next window opens at {opens}"))
-            }
-            Admission::Window(None) => Wait::new(
-                Reason::WaitingForWindow,
-                "window",
-                "no window will open within a year: correct spec.rollout.windows",
-            ),
-            Admission::Open => Wait::new(Reason::NewGeneration, "rollout", "the rollout begins"),
-        })
     }
 
     fn restart_next(&self, role: Role, memory: &Memory) -> Next {
