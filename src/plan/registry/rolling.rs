@@ -4,7 +4,7 @@ use super::ROLES;
 use super::picture::Picture;
 use super::push::Reading;
 use crate::api::v1alpha1::{ActKind, PushOwner, Reason, Role, Strategy};
-use crate::observe::{Actor, Member, Pod};
+use crate::observe::{Actor, Member, Node, Pod};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
@@ -167,7 +167,8 @@ impl Picture<'_> {
 
     /// Whether a role is as it should be, but for members that do not work and that the change itself replaces.
     fn all_but_the_broken(&self, role: Role) -> Result<(), Wait> {
-        let broken: Vec<Member> = self.drifted(role).map(|(m, _)| m).filter(|m| !self.serves(*m)).collect();
+        let reachable = self.drifted(role).filter(|(_, p)| p.node == Node::Reachable);
+        let broken: Vec<Member> = reachable.map(|(m, _)| m).filter(|m| !self.serves(*m)).collect();
         if broken.is_empty() { self.converged(role) } else { self.others_work(role, &broken) }
     }
 
@@ -229,6 +230,8 @@ impl Picture<'_> {
     fn may_restart(&self, role: Role, members: &[(Member, &Pod)]) -> Result<(), Wait> {
         self.push_is_closed()?;
         let group: Vec<Member> = members.iter().map(|(m, _)| *m).collect();
+        // A pod on a node that does not answer is unknown, not gone: it is not acted on.
+        members.iter().filter(|(_, p)| p.node == Node::Unreachable).try_for_each(|(m, _)| self.works(*m))?;
         if role == Role::Meta {
             return self.may_restart_meta(&group);
         }
