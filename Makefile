@@ -29,7 +29,7 @@ demo-down: ## remove the demo and its cluster
 	tests/ground/demo.sh down
 
 .PHONY: test
-test: programs images test-unit test-apiserver test-cluster test-ground ## every test: the program's own, the cluster's, the servers'
+test: programs images test-unit test-packaging test-apiserver test-cluster test-ground test-e2e ## every test: the program's own, the cluster's, the servers'
 
 ##@ The local cluster
 .PHONY: cluster-up
@@ -79,7 +79,7 @@ lint: ## formatting, clippy, shellcheck
 	cargo fmt --check
 	cargo clippy --locked --all-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
-	shellcheck tests/cluster/cluster.sh tests/ground/*.sh images/*.sh images/*/*.sh .ci/*.sh .ci/run
+	shellcheck tests/cluster/cluster.sh tests/ground/*.sh tests/e2e/*.sh tests/packaging/*.sh charts/*/*.sh images/*.sh images/*/*.sh .ci/*.sh .ci/run
 	python3 -m py_compile images/build.py
 
 .PHONY: deny
@@ -108,6 +108,14 @@ test-cluster: ## the local cluster itself: up, down, crash, lost node, bad input
 .PHONY: test-ground
 test-ground: ## the real servers and clients on a real cluster of three nodes
 	tests/ground/run.sh
+
+.PHONY: test-packaging
+test-packaging: ## the Helm chart, the kustomize folders, the Argo CD health script and the examples, without a cluster
+	tests/packaging/run.sh
+
+.PHONY: test-e2e
+test-e2e: ## the operator itself, on real nodes with the real servers and the real client
+	tests/e2e/run.sh
 
 .PHONY: bench
 bench: ## measure what docs/benchmarks.md shows, and print it as JSON

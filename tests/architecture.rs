@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import of this package, besides itself.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("types", &[]),
     ("api", &["types"]),
     ("admin", &["types"]),
@@ -17,6 +17,8 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("build", &["types", "api", "validate", "plan", "observe"]),
     ("status", &["types", "api", "validate", "observe", "plan", "render"]),
     ("render", &["types", "api", "observe", "plan"]),
+    ("effects", &["types", "api", "admin", "observe", "plan", "build", "status"]),
+    ("kube_io", &["types", "api"]),
 ];
 /// A file that is longer than this is not read by anybody.
 const LINES: usize = 800;
@@ -50,8 +52,11 @@ fn no_layer_imports_one_above_it() {
     for (layer, allowed) in LAYERS {
         for file in sources(&Path::new("src").join(layer)) {
             let text = fs::read_to_string(&file).expect("a file");
-            let modules: BTreeSet<&str> =
-                LAYERS.iter().map(|(l, _)| *l).chain(["effects", "testkit", "program"]).collect();
+            let modules: BTreeSet<&str> = LAYERS
+                .iter()
+                .map(|(l, _)| *l)
+                .chain(["controllers", "metrics", "operator", "program", "server", "telemetry", "testkit"])
+                .collect();
             wrong.extend(
                 imports(&text)
                     .into_iter()

@@ -1,5 +1,11 @@
-//! The admin endpoints of the middleware: what their answers mean. Pure so far; the clients that send requests come with
-//! the `runtime` feature. Imports nothing of the layers above.
+//! The admin endpoints of the middleware: what their answers mean, and how a request gets there.
+//!
+//! The words are pure. The transports come with the feature `runtime`. Imports nothing of the layers above.
 
 pub mod answer;
+#[cfg(feature = "runtime")]
+pub mod direct;
+#[cfg(feature = "runtime")]
+pub mod proxied;
 pub mod registry;
+pub mod transport;

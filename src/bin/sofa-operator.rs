@@ -1,5 +1,20 @@
-//! The operator. So far it only prints its version.
+//! The operator.
+
+use clap::Parser;
+use sofa_operator::operator::{Args, run};
 
 fn main() -> std::process::ExitCode {
-    sofa_operator::program::run("sofa-operator", sofa_operator::program::ONLY_VERSION)
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(args)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sofa-operator: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
 }

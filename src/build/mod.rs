@@ -65,6 +65,34 @@ pub struct Objects {
     pub stateful_sets: Vec<StatefulSetChange>,
 }
 
+impl Objects {
+    /// Those that are applied as a whole, in their order, as JSON. A StatefulSet of which only the replicas are set is not
+    /// among them.
+    ///
+    /// # Errors
+    /// If one cannot be written as JSON, which the types exclude.
+    pub fn to_json(&self) -> serde_json::Result<Vec<serde_json::Value>> {
+        fn all<T: serde::Serialize>(
+            objects: &[T],
+        ) -> impl Iterator<Item = serde_json::Result<serde_json::Value>> {
+            objects.iter().map(serde_json::to_value)
+        }
+        let sets = self.stateful_sets.iter().filter_map(|change| match change {
+            StatefulSetChange::Full(set) => Some(serde_json::to_value(set)),
+            StatefulSetChange::Replicas { .. } => None,
+        });
+        std::iter::once(serde_json::to_value(&self.service_account))
+            .chain(all(&self.config_maps))
+            .chain(all(&self.network_policies))
+            .chain(all(&self.services))
+            .chain(all(&self.disruption_budgets))
+            .chain(all(&self.ingresses))
+            .chain(all(&self.http_routes))
+            .chain(sets)
+            .collect()
+    }
+}
+
 /// A valid cluster of a kind that objects are made for.
 pub trait Build: ValidCluster {
     /// All objects that it should have now.

@@ -20,7 +20,8 @@ use super::{names, overlay, probes, revision};
 use crate::api::objects;
 use crate::api::objects::HOME;
 use crate::api::v1alpha1::{Profile, Role};
-use crate::validate::{Common, SizedResources, SizedStorage, ValidComponent, fingerprint};
+use crate::types::fingerprint;
+use crate::validate::{Common, SizedResources, SizedStorage, ValidComponent};
 
 /// The name of the volume with a server's home: its data, its logs.
 const HOME_FOLDER: &str = "/home/sofa";

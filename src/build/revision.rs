@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
 use crate::api::objects::REVISION;
-use crate::validate::fingerprint;
+use crate::types::fingerprint;
 
 /// The revision of a template: 12 hexadecimal digits. The label that holds it does not count.
 #[must_use]

@@ -9,5 +9,5 @@ mod requests;
 mod run;
 
 pub use ports::{Admin, ClusterObjects, Failure, Pods, Ports, Record, Recorded};
-pub use requests::{AdminMethod, AdminRequest, Recipient, requests};
+pub use requests::{AdminRequest, Recipient, requests};
 pub use run::{Did, Outcome, Render, Turn, run};

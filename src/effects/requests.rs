@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::admin::transport::Method;
 use crate::observe::Addresses;
 use crate::plan::Command;
 use crate::types::DnsLabel;
@@ -14,17 +15,6 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 const CLOSE_PUSH: &str = "/stopPushDataSwitch/open";
 /// **Opens** push.
 const OPEN_PUSH: &str = "/stopPushDataSwitch/close";
-
-/// The method of an admin request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AdminMethod {
-    /// GET: the servers switch by it.
-    Get,
-    /// POST of a form.
-    Post,
-    /// PUT of a form.
-    Put,
-}
 
 /// Who is told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,7 +31,7 @@ pub struct AdminRequest {
     /// Who is told.
     pub to: Recipient,
     /// The method.
-    pub method: AdminMethod,
+    pub method: Method,
     /// The path.
     pub path: String,
     /// The form.
@@ -57,21 +47,21 @@ pub fn requests(command: &Command) -> Vec<AdminRequest> {
         Command::ClosePush { via, sites } => switch(CLOSE_PUSH, *via, sites.iter()),
         Command::OpenPush { via, sites } => switch(OPEN_PUSH, *via, sites.iter()),
         Command::ChangePeer { via, peers } => {
-            vec![form(*via, AdminMethod::Post, "/manage/changePeer", vec![("ipAddressList", list(peers))])]
+            vec![form(*via, Method::Post, "/manage/changePeer", vec![("ipAddressList", list(peers))])]
         }
         Command::ResetPeer { survivor } => {
             let form_data = vec![("ipAddressList", survivor.to_string())];
-            vec![form(*survivor, AdminMethod::Post, "/manage/resetPeer", form_data)]
+            vec![form(*survivor, Method::Post, "/manage/resetPeer", form_data)]
         }
         Command::DisableRenew { via } => {
-            vec![form(*via, AdminMethod::Get, "/renewSwitch/disable", Vec::new())]
+            vec![form(*via, Method::Get, "/renewSwitch/disable", Vec::new())]
         }
         Command::ClearBlacklist { via, addresses } => addresses
             .iter()
             .map(|address| {
                 // Without the form the server fails.
                 let fields = vec![("cell", String::new()), ("nodeType", "data".to_owned())];
-                form(*via, AdminMethod::Put, &format!("/opsapi/v1/server/group/join/{address}"), fields)
+                form(*via, Method::Put, &format!("/opsapi/v1/server/group/join/{address}"), fields)
             })
             .collect(),
         Command::ReleasePods(_)
@@ -84,13 +74,13 @@ pub fn requests(command: &Command) -> Vec<AdminRequest> {
 }
 
 fn switch<'a>(path: &str, via: Ipv4Addr, sites: impl Iterator<Item = &'a DnsLabel>) -> Vec<AdminRequest> {
-    let ours = form(via, AdminMethod::Get, path, Vec::new());
+    let ours = form(via, Method::Get, path, Vec::new());
     let theirs = sites.map(|site| AdminRequest { to: Recipient::Site(site.clone()), ..ours.clone() });
     let theirs: Vec<_> = theirs.collect();
     std::iter::once(ours).chain(theirs).collect()
 }
 
-fn form(to: Ipv4Addr, method: AdminMethod, path: &str, form: Vec<(&'static str, String)>) -> AdminRequest {
+fn form(to: Ipv4Addr, method: Method, path: &str, form: Vec<(&'static str, String)>) -> AdminRequest {
     AdminRequest { to: Recipient::Meta(to), method, path: path.to_owned(), form, limit: COMMAND_LIMIT }
 }
 

@@ -16,7 +16,7 @@ pub use member::{Member, NotAMember};
 pub use pods::{Claim, Kubernetes, Node, Pod, PodPhase, Revision, Trouble, Workload};
 pub use read_pods::{
     ACCEPTED, IS_MEMBER, Listed, MEMBER_ANNOTATION, UNREACHABLE_ANNOTATION, genesis_data, genesis_name,
-    read_genesis, read_kubernetes,
+    read_genesis, read_kubernetes, read_raft_group,
 };
 pub use read_registry::{AdminPorts, Heard, Question, Speech, Told, askable, note_told, orphaned_ids};
 pub(crate) use registry::read;

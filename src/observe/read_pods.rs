@@ -30,6 +30,8 @@ const UNREACHABLE_TAINT: &str = "node.kubernetes.io/unreachable";
 const GENESIS_STATE: &str = "state";
 /// The key of it with the uids of the founders' claims, separated by commas.
 const GENESIS_CLAIMS: &str = "claims";
+/// The key of it with the raft group: the same for ever, also for a cluster that is made again over its volumes.
+const GENESIS_RAFT_GROUP: &str = "raftGroup";
 
 /// The objects of one namespace, as they were listed. Those of other clusters may be among them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -188,15 +190,23 @@ pub fn read_genesis(record: Option<&ConfigMap>) -> Genesis {
     }
 }
 
+/// The raft group that was fixed at the first start, by its record.
+#[must_use]
+pub fn read_raft_group(record: Option<&ConfigMap>) -> Option<String> {
+    record?.data.as_ref()?.get(GENESIS_RAFT_GROUP).filter(|name| !name.is_empty()).cloned()
+}
+
 /// The data of that record.
 #[must_use]
-pub fn genesis_data(genesis: &Genesis) -> BTreeMap<String, String> {
+pub fn genesis_data(genesis: &Genesis, raft_group: &str) -> BTreeMap<String, String> {
     let (state, claims) = match genesis {
         Genesis::Never => ("Never", String::new()),
         Genesis::Begun { claims } => ("Begun", claims.iter().cloned().collect::<Vec<_>>().join(",")),
         Genesis::Done => ("Done", String::new()),
     };
-    [(GENESIS_STATE.to_owned(), state.to_owned()), (GENESIS_CLAIMS.to_owned(), claims)].into()
+    let state = (GENESIS_STATE.to_owned(), state.to_owned());
+    [state, (GENESIS_CLAIMS.to_owned(), claims), (GENESIS_RAFT_GROUP.to_owned(), raft_group.to_owned())]
+        .into()
 }
 
 #[cfg(test)]
@@ -325,9 +335,11 @@ mod tests {
             Genesis::Done,
             Genesis::Begun { claims: ["a".to_owned(), "b".to_owned()].into() },
         ] {
-            let record = ConfigMap { data: Some(genesis_data(&genesis)), ..ConfigMap::default() };
+            let record = ConfigMap { data: Some(genesis_data(&genesis, "prod-1")), ..ConfigMap::default() };
             assert_eq!(read_genesis(Some(&record)), genesis);
+            assert_eq!(read_raft_group(Some(&record)).as_deref(), Some("prod-1"));
         }
+        assert_eq!(read_raft_group(Some(&ConfigMap::default())), None);
         assert_eq!(read_genesis(None), Genesis::Never);
         assert_eq!(
             read_genesis(Some(&ConfigMap::default())),

@@ -149,13 +149,22 @@ pub struct PushRecord {
     pub since: Moment,
     /// The push group for which it was closed.
     pub group: Option<DnsLabel>,
+    /// The sites whose push was open and that we closed with ours: these we open again, and no others.
+    pub sites: BTreeSet<DnsLabel>,
     /// Why.
     pub why: Option<String>,
 }
 
 impl Default for PushRecord {
     fn default() -> Self {
-        Self { state: PushState::Unknown, owner: None, since: Moment::default(), group: None, why: None }
+        Self {
+            state: PushState::Unknown,
+            owner: None,
+            since: Moment::default(),
+            group: None,
+            sites: BTreeSet::new(),
+            why: None,
+        }
     }
 }
 

@@ -1,12 +1,11 @@
 //! The key of an act: a hash of what it says, so that an act that a hand has changed is known and never done.
 //!
-//! May import `types`, `api`, `plan` and `validate` (the hash).
+//! May import `types`, `api`, and `plan`.
 
 use std::fmt::Write as _;
 
 use crate::plan::Act;
-use crate::types::{Moment, RolloutId};
-use crate::validate::fingerprint;
+use crate::types::{Moment, RolloutId, fingerprint};
 
 /// The key of this act, written down at this moment. It is the same from the writing down to its end, whatever run it
 /// belongs to meanwhile.

@@ -112,6 +112,7 @@ fn push(status: &PushStatus) -> PushRecord {
         owner: status.owner,
         since: Moment::from(&status.since),
         group: status.group.clone(),
+        sites: status.sites.iter().cloned().collect(),
         why: status.why.clone(),
     }
 }

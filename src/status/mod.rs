@@ -11,6 +11,7 @@ mod act;
 mod conditions;
 mod members;
 mod memory;
+mod news;
 mod record;
 mod registry;
 mod spec;
@@ -18,8 +19,9 @@ mod text;
 
 pub use members::{Observed, SeenMember, Verdict};
 pub use memory::memory_of;
+pub use news::{News, Weight, news};
 pub use registry::{RegistryView, observe_registry, registry_status};
-pub use spec::{stalled_by, waits_for};
+pub use spec::{refused_write, stalled_by, waits_for};
 
 use crate::api::v1alpha1::{ClusterStatus, PlanLine, StepState};
 use crate::plan::{Memory, Report};

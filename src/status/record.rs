@@ -22,6 +22,8 @@ const ATTEMPTS: u32 = 1000;
 const DONE: usize = 64;
 const TARGETS: usize = 64;
 const SURVIVORS: usize = 8;
+/// As many sites as a spec may have.
+const SITES: usize = 16;
 /// The longest id of a run.
 const ID_CHARACTERS: usize = 63;
 /// The longest subject of a wait.
@@ -137,6 +139,7 @@ pub(super) fn push(record: &PushRecord) -> Option<PushStatus> {
         owner: record.owner,
         since: record.since.into(),
         group: record.group.clone(),
+        sites: record.sites.iter().take(SITES).cloned().collect(),
         why: record.why.as_ref().map(|why| cut(why, MESSAGE_CHARACTERS)),
     })
 }

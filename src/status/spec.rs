@@ -26,6 +26,12 @@ pub fn waits_for(missing: &[Missing], old: &ClusterStatus, generation: i64, now:
     held_up(Is::False, reason, &sentences(missing), old, generation, now)
 }
 
+/// The status after a write that the API server refused, and would refuse again.
+#[must_use]
+pub fn refused_write(why: &str, old: &ClusterStatus, generation: i64, now: Moment) -> ClusterStatus {
+    held_up(Is::True, Reason::WriteRefused, &[why.to_owned()], old, generation, now)
+}
+
 /// What is missing, each in a sentence.
 pub(super) fn sentences(missing: &[Missing]) -> Vec<String> {
     missing.iter().map(|m| format!("{}: {}", m.subject, m.message)).collect()

@@ -7,14 +7,18 @@
 #[macro_use]
 mod text;
 
+mod fingerprint;
 mod ids;
+mod json;
 mod moment;
 mod names;
 mod quantity;
 mod time;
 mod version;
 
+pub use fingerprint::fingerprint;
 pub use ids::{PlanId, PodUid, RolloutId};
+pub use json::covers;
 pub use moment::Moment;
 pub use names::{
     Address, Cidr, CronText, DnsLabel, Host, HttpUrl, ImageName, ObjectName, PlaceName, TimeZone,

@@ -4,12 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fingerprint::fingerprint;
 use super::parts::DatabaseLogin;
 use super::problem::Notes;
 use super::valid::{ClusterName, Identity, Missing, Referrer};
 use crate::api::v1alpha1::{ClusterRef, DatabaseSecret, MembershipKind, Reason};
-use crate::types::Version;
+use crate::types::{Version, fingerprint};
 
 /// The annotation of a `RegistryCluster` that names the namespaces whose clusters may refer to it, separated by commas;
 /// `*` is all of them. Those of its own namespace may always.

@@ -13,7 +13,6 @@ mod component;
 mod database;
 mod defaults;
 mod drm;
-mod fingerprint;
 mod image;
 mod input;
 mod overlay;
@@ -27,7 +26,6 @@ mod valid;
 mod windows;
 
 pub use drm::validate_drm;
-pub use fingerprint::fingerprint;
 pub use input::{
     ALLOW_FROM, Context, Environment, Previous, ReferenceFact, References, SecretFact, may_refer,
     proposed_raft_group,

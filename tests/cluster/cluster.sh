@@ -122,7 +122,7 @@ up() { # NODES
 }
 
 dns_answers() { timeout 3 bash -c "exec 3<>/dev/tcp/$NET.1/53"; }
-print_env() { echo "export KUBECONFIG=$RUN/admin.kubeconfig"; echo "export PATH=$RUN/bin:\$PATH"; }
+print_env() { echo "export KUBECONFIG=$RUN/admin.kubeconfig"; echo "export PATH=$RUN/bin:$CACHE/bin:\$PATH"; }
 
 # kubelet changes these for the whole machine. The first cluster of the machine writes down what they were, and the last one
 # that ends puts them back: what a later cluster finds is a kubelet's already.

@@ -18,7 +18,7 @@ use sofa_operator::plan::{
     plan_registry,
 };
 use sofa_operator::status::{RegistryView, Subject, memory_of, registry_status};
-use sofa_operator::types::{Moment, PlanId};
+use sofa_operator::types::{DnsLabel, Moment, PlanId};
 use sofa_operator::validate::{Missing, Warning};
 
 use crate::schema::stored;
@@ -52,6 +52,8 @@ pub(crate) struct Cluster {
     /// The raft group, by address.
     pub(crate) group: Addresses,
     pub(crate) push: PushSwitch,
+    /// The push switches of other sites.
+    pub(crate) sites: BTreeMap<DnsLabel, PushSwitch>,
     pub(crate) deleting: bool,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) missing: Vec<Missing>,
@@ -81,6 +83,7 @@ impl Cluster {
             genesis: Genesis::Done,
             marked: (0..3).map(|n| Member::new(META, n)).collect(),
             push: PushSwitch::Open,
+            sites: BTreeMap::new(),
             deleting: false,
             warnings: Vec::new(),
             missing: Vec::new(),
@@ -141,6 +144,7 @@ impl Cluster {
             genesis: self.genesis.clone(),
             orphaned_ids: Some(Fact::known(0, at)),
             lost_ids: Some(Fact::known(0, at)),
+            sites: self.sites.iter().map(|(name, push)| (name.clone(), Fact::known(*push, at))).collect(),
             ..RegistryWorld::default()
         };
         for (member, server) in &self.servers {
@@ -306,12 +310,17 @@ impl Cluster {
                     self.servers.get_mut(&target.member).unwrap().phase = None;
                 }
             }
-            Command::ClosePush { .. } => self.push = PushSwitch::Closed,
-            Command::OpenPush { .. } => self.push = PushSwitch::Open,
+            Command::ClosePush { sites, .. } => self.switch(sites, PushSwitch::Closed),
+            Command::OpenPush { sites, .. } => self.switch(sites, PushSwitch::Open),
             Command::ChangePeer { peers, .. } => self.group.clone_from(peers),
             Command::ResetPeer { survivor } => self.group = [*survivor].into(),
             other => panic!("{other:?} is not asked of this cluster"),
         }
+    }
+
+    fn switch(&mut self, sites: &BTreeSet<DnsLabel>, to: PushSwitch) {
+        self.push = to;
+        self.sites.extend(sites.iter().map(|site| (site.clone(), to)));
     }
 
     /// Servers go on by one step.

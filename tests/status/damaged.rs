@@ -37,6 +37,7 @@ fn whole() -> Memory {
         owner: Some(PushOwner::Operator),
         since: at(10),
         group: None,
+        sites: ["east".parse().unwrap()].into(),
         why: Some("a rollout".to_owned()),
     };
     Memory {

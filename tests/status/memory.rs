@@ -168,13 +168,10 @@ fn push() -> impl Strategy<Value = PushRecord> {
     let state = select(vec![S::Open, S::Closing, S::Closed, S::Opening, S::Unknown]);
     let owner = of(select(vec![PushOwner::Operator, PushOwner::Spec, PushOwner::Other]));
     let group = of(Just("city".parse().unwrap()));
-    (state, owner, moment(), group, of(text(1024))).prop_map(|(state, owner, since, group, why)| PushRecord {
-        state,
-        owner,
-        since,
-        group,
-        why,
-    })
+    let sites = btree_set(select(vec!["east", "west"]).prop_map(|s| s.parse().unwrap()), 0..3);
+    (state, owner, moment(), group, sites, of(text(1024))).prop_map(
+        |(state, owner, since, group, sites, why)| PushRecord { state, owner, since, group, sites, why },
+    )
 }
 
 fn incident() -> impl Strategy<Value = IncidentRecord> {

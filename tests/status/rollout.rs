@@ -1,13 +1,15 @@
 //! A first start and a rolling change by the real planner, with all that it remembers in the status.
 
+use std::str::FromStr;
 use std::time::Duration;
 
+use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{
     ConditionStatus, ConditionType as Of, MemberState, PushOwner, PushState, Reason, RolloutState,
 };
 use sofa_operator::observe::{Genesis, Member};
 use sofa_operator::plan::Admission;
-use sofa_operator::types::Moment;
+use sofa_operator::types::{DnsLabel, Moment};
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
 
@@ -50,6 +52,22 @@ fn a_cluster_at_rest_is_ready_and_its_status_stays_as_it_is() {
         assert_eq!(cluster.status, before);
         assert_eq!(serde_json::to_string(&cluster.status).unwrap(), serde_json::to_string(&before).unwrap());
     }
+}
+
+#[test]
+fn a_site_is_opened_again_only_if_it_was_open_before() {
+    let mut cluster = at_rest();
+    let (east, west) = (DnsLabel::from_str("east").unwrap(), DnsLabel::from_str("west").unwrap());
+    cluster.sites = [(east.clone(), PushSwitch::Open), (west.clone(), PushSwitch::Closed)].into();
+    cluster.target.close_sites = [east.clone(), west.clone()].into();
+    cluster.change_template("t2");
+    cluster.until("a meta is changed", |c, _| c.servers[&Member::new(META, 1)].revision == "t2");
+    assert_eq!(cluster.sites[&east], PushSwitch::Closed, "together with ours");
+    assert_eq!(cluster.status.push.as_ref().unwrap().sites, [east.clone()]);
+    cluster.until("it rests", |c, _| is_done(c));
+    assert_eq!(cluster.sites[&east], PushSwitch::Open);
+    assert_eq!(cluster.sites[&west], PushSwitch::Closed, "what another closed stays closed");
+    assert!(cluster.status.push.as_ref().unwrap().sites.is_empty());
 }
 
 #[test]

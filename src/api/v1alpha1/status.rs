@@ -137,6 +137,11 @@ pub struct PushStatus {
     /// The push group for which it was closed: a new `spec.pushGroup` counts only when push is open again. Absent: none.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     pub group: Option<DnsLabel>,
+    /// The sites whose push the operator closed together with this cluster's, and opens again with it.
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub sites: Vec<DnsLabel>,
     /// Why, in a sentence. Absent: it is open.
     #[serde(default, deserialize_with = "lenient::or_default", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MESSAGE_CHARACTERS))]

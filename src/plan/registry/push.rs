@@ -12,6 +12,7 @@ use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Run};
 use crate::plan::planted::Planted;
 use crate::plan::report::Wait;
+use crate::types::DnsLabel;
 
 /// What the switch is, all servers together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +112,12 @@ impl Picture<'_> {
         ))
     }
 
+    /// The sites together with ours: closed, all of them have to be; open, those that we closed. What another closed there
+    /// stays as it is.
     fn sites_reading(&self, store: PushSwitch) -> Option<Reading> {
-        for site in &self.t.close_sites {
+        let ours = &self.input.memory.push.sites;
+        let closed = store == PushSwitch::Closed;
+        for site in self.t.close_sites.iter().filter(|site| closed || ours.contains(*site)) {
             match crate::observe::read(self.w.sites.get(site), self.cutoff) {
                 Ok(switch) if same(*switch, store) => {}
                 Ok(_) => return Some(Reading::Mixed { store, others: BTreeSet::new() }),
@@ -153,7 +158,7 @@ impl Picture<'_> {
         match self.switch_meta() {
             Some(via) => Next::act(
                 Act::on_cluster(ActKind::ClosePush),
-                Command::ClosePush { via, sites: self.t.close_sites.clone() },
+                Command::ClosePush { via, sites: self.open_sites() },
                 why,
             ),
             None => {
@@ -162,17 +167,24 @@ impl Picture<'_> {
         }
     }
 
-    /// Opens push.
+    /// Sites that are closed together with ours and are not known to be closed.
+    fn open_sites(&self) -> BTreeSet<DnsLabel> {
+        let is_closed = |site: &DnsLabel| {
+            crate::observe::read(self.w.sites.get(site), self.cutoff) == Ok(&PushSwitch::Closed)
+        };
+        self.t.close_sites.iter().filter(|site| !is_closed(site)).cloned().collect()
+    }
+
+    /// Opens push: ours, and that of the sites that we closed.
     pub(crate) fn open(&self, why: &str) -> Next {
         if let Err(wait) = self.stored_switch() {
             return Next::wait(wait);
         }
         match self.switch_meta() {
-            Some(via) => Next::act(
-                Act::on_cluster(ActKind::OpenPush),
-                Command::OpenPush { via, sites: self.t.close_sites.clone() },
-                why,
-            ),
+            Some(via) => {
+                let sites = self.input.memory.push.sites.intersection(&self.t.close_sites).cloned().collect();
+                Next::act(Act::on_cluster(ActKind::OpenPush), Command::OpenPush { via, sites }, why)
+            }
             None => {
                 Next::wait(Wait::new(Reason::WaitingForLeader, "metas", "no leader of the metas is known"))
             }
@@ -262,6 +274,7 @@ impl Picture<'_> {
         if record.owner.is_none() && reading == Reading::Open {
             record.state = PushState::Open;
             record.group = None;
+            record.sites.clear();
         }
         record.why = record.owner.map(|owner| why_closed(owner).to_owned());
         if (record.state, record.owner) != (old.state, old.owner) {
@@ -283,6 +296,7 @@ impl Picture<'_> {
             push.group.clone_from(&self.t.push_group);
             push.since = self.now;
         }
+        push.sites.extend(self.open_sites());
         push.state = PushState::Closing;
         push.why = push.owner.map(|owner| why_closed(owner).to_owned());
         let in_incident = memory.incident.is_some();
@@ -298,6 +312,7 @@ impl Picture<'_> {
     pub(crate) fn note_opened(&self, memory: &mut Memory) {
         memory.push.owner = None;
         memory.push.group = None;
+        memory.push.sites.clear();
         memory.push.why = None;
         memory.push.state = PushState::Open;
         memory.push.since = self.now;

@@ -41,6 +41,10 @@ impl Picture<'_> {
             )),
             _ => {}
         }
+        for site in memory.push.sites.difference(&self.t.close_sites) {
+            let message = "the operator closed push of this site, which the spec no longer names: open it there by hand";
+            notes.push(Wait::new(Reason::PushHeld, site, message));
+        }
         notes.extend(self.missing_data(memory));
         if self.deleting() && memory.push.owner == Some(PushOwner::Operator) {
             notes.push(Wait::new(

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::api::v1alpha1::ClusterStatus;
 use crate::effects::Recorded;
 use crate::observe::{
     Heard, Listed, Question, RegistryWorld, Told, Unknown, askable, genesis_name, note_told, orphaned_ids,
-    read_genesis, read_kubernetes,
+    read_genesis, read_kubernetes, read_raft_group,
 };
 use crate::testkit::kube::{Key, Objects};
 use crate::testkit::registry::{Reply, Request};
@@ -45,6 +46,17 @@ fn list<T: DeserializeOwned>(objects: Objects<'_>, kind: &str, namespace: &str) 
     all.filter_map(|object| serde_json::from_value(object.clone()).ok()).collect()
 }
 
+/// The record of the first start.
+fn first_start(objects: Objects<'_>) -> Option<ConfigMap> {
+    let record = objects.get(&Key::new("ConfigMap", NAMESPACE, &genesis_name(CLUSTER)));
+    record.and_then(|object| serde_json::from_value(object.clone()).ok())
+}
+
+/// The raft group that was fixed at the first start.
+pub(super) fn raft_group(objects: Objects<'_>) -> Option<String> {
+    read_raft_group(first_start(objects).as_ref())
+}
+
 /// What Kubernetes says, by these objects, which were listed at this moment.
 pub(super) fn kubernetes(objects: Objects<'_>, at: Moment) -> RegistryWorld {
     let listed = Listed {
@@ -53,11 +65,9 @@ pub(super) fn kubernetes(objects: Objects<'_>, at: Moment) -> RegistryWorld {
         claims: list(objects, "PersistentVolumeClaim", NAMESPACE),
         nodes: list(objects, "Node", ""),
     };
-    let genesis = objects.get(&Key::new("ConfigMap", NAMESPACE, &genesis_name(CLUSTER)));
-    let genesis = genesis.and_then(|object| serde_json::from_value(object.clone()).ok());
     RegistryWorld {
         kubernetes: read_kubernetes(CLUSTER, &listed, at),
-        genesis: read_genesis(genesis.as_ref()),
+        genesis: read_genesis(first_start(objects).as_ref()),
         ..RegistryWorld::default()
     }
 }

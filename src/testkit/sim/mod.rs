@@ -59,7 +59,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    fn of(object: &Value) -> Result<Self, String> {
+    fn of(object: &Value, raft_group: Option<String>) -> Result<Self, String> {
         let text =
             |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let identity = Identity {
@@ -70,8 +70,11 @@ impl Spec {
         };
         let keys = ["username", "password"].map(str::to_owned);
         let references = References { database: SecretFact::Found(keys.into()), ..References::default() };
-        let environment =
-            Environment { operator_namespace: "sofa-system".to_owned(), ..Environment::default() };
+        let environment = Environment {
+            operator_namespace: "sofa-system".to_owned(),
+            raft_group,
+            ..Environment::default()
+        };
         let context = Context {
             identity: &identity,
             references: &references,
@@ -109,7 +112,7 @@ struct Reads {
 pub struct Sim {
     world: World,
     spec: Arc<Spec>,
-    specs: BTreeMap<i64, Arc<Spec>>,
+    specs: BTreeMap<(i64, Option<String>), Arc<Spec>>,
     clients: Vec<ClientId>,
     reads: Reads,
     /// Which step of the workload comes next, and since when it is waited for.
@@ -153,7 +156,7 @@ impl Sim {
         let clients = world.registry().populate(&format!("{NAMESPACE}/{CLUSTER}"), CLIENTS, 0);
         Ok(Self {
             world,
-            spec: Arc::new(Spec::of(&made)?),
+            spec: Arc::new(Spec::of(&made, None)?),
             specs: BTreeMap::new(),
             clients,
             reads: Reads::default(),
@@ -318,7 +321,7 @@ impl Sim {
         }
         let object = self.world.cluster.objects().get(&gather::object_key()).cloned();
         if let Some(object) = object {
-            self.spec = Arc::new(Spec::of(&object)?);
+            self.spec = Arc::new(Spec::of(&object, gather::raft_group(self.world.cluster.objects()))?);
         }
         Ok(())
     }

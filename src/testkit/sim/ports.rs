@@ -6,22 +6,24 @@ use serde_json::{Value, json};
 use super::gather::{object_key, record};
 use super::{CLUSTER, FINALIZER, MANAGER, NAMESPACE};
 use crate::admin::answer::Answer;
+use crate::admin::transport;
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
-use crate::effects::{
-    Admin, AdminMethod, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded,
-};
+use crate::effects::{Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded};
 use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::testkit::kube::{ApiError, DeleteOptions, Key, Part, Write};
 use crate::testkit::registry::{Method, Reply, Request};
 use crate::testkit::world::World;
+use crate::types::covers;
 
 /// The fakes, as the operator reaches them.
 pub(super) struct SimPorts<'a> {
     pub(super) world: &'a mut World,
     /// The port of the metas.
     pub(super) port: u16,
+    /// Their raft group.
+    pub(super) raft_group: &'a str,
     /// What was applied last: the same is not compared again.
     pub(super) applied: &'a mut Option<Objects>,
 }
@@ -36,19 +38,6 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// Whether an object has all of what is wanted of it already.
-fn has(present: &Value, wanted: &Value) -> bool {
-    match (present, wanted) {
-        (Value::Object(present), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, value)| present.get(key).is_some_and(|p| has(p, value)))
-        }
-        (Value::Array(present), Value::Array(wanted)) => {
-            present.len() == wanted.len() && present.iter().zip(wanted).all(|(p, w)| has(p, w))
-        }
-        _ => present == wanted,
-    }
-}
-
 impl SimPorts<'_> {
     fn send(&mut self, write: &Write) -> Result<Value, Failure> {
         self.world.write(write).map_err(Failure::from)
@@ -57,7 +46,7 @@ impl SimPorts<'_> {
     fn apply_one(&mut self, object: &impl Serialize) -> Result<(), Failure> {
         let wanted = serde_json::to_value(object).map_err(|e| Failure::Refused(e.to_string()))?;
         let present = self.world.cluster.objects().get(&Key::of(&wanted));
-        if present.is_some_and(|p| has(p, &wanted)) {
+        if present.is_some_and(|p| covers(p, &wanted)) {
             return Ok(());
         }
         self.send(&Write::apply(MANAGER, wanted)).map(|_| ())
@@ -70,7 +59,7 @@ impl SimPorts<'_> {
                 let key = Key::new("apps/StatefulSet", NAMESPACE, name);
                 let patch = json!({"spec": {"replicas": replicas}});
                 let present = self.world.cluster.objects().get(&key);
-                if present.is_some_and(|p| has(p, &patch)) {
+                if present.is_some_and(|p| covers(p, &patch)) {
                     return Ok(());
                 }
                 self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
@@ -141,7 +130,7 @@ impl ClusterObjects for SimPorts<'_> {
 
     async fn write_genesis(&mut self, genesis: &Genesis) -> Result<(), Failure> {
         let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": genesis_name(CLUSTER), "namespace": NAMESPACE}, "data": genesis_data(genesis)});
+            "metadata": {"name": genesis_name(CLUSTER), "namespace": NAMESPACE}, "data": genesis_data(genesis, self.raft_group)});
         self.apply_one(&object)
     }
 
@@ -186,9 +175,9 @@ impl Admin for SimPorts<'_> {
             return Err(Failure::Refused("no other sites in this simulation".to_owned()));
         };
         let method = match request.method {
-            AdminMethod::Get => Method::Get,
-            AdminMethod::Post => Method::Post,
-            AdminMethod::Put => Method::Put,
+            transport::Method::Get => Method::Get,
+            transport::Method::Post => Method::Post,
+            transport::Method::Put => Method::Put,
         };
         let fields = request.form.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
         let sent = Request { method, fields, ..Request::get(ip, self.port, &request.path) };

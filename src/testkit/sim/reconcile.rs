@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 
-use super::gather::{ask_all, kubernetes, object_key, record, recorded};
+use super::gather::{ask_all, kubernetes, object_key, raft_group, record, recorded};
 use super::ports::SimPorts;
 use super::{CLUSTER, Sim, Spec, moment};
 use crate::api::v1alpha1::{ActKind, Role};
@@ -100,11 +100,13 @@ impl Sim {
 
     /// The spec of the object as it is read.
     fn spec_of(&mut self, object: &Value, generation: i64) -> Result<Arc<Spec>, String> {
-        if let Some(spec) = self.specs.get(&generation) {
+        let raft_group = raft_group(self.world.cluster.objects());
+        let key = (generation, raft_group.clone());
+        if let Some(spec) = self.specs.get(&key) {
             return Ok(Arc::clone(spec));
         }
-        let spec = Arc::new(Spec::of(object)?);
-        self.specs.insert(generation, Arc::clone(&spec));
+        let spec = Arc::new(Spec::of(object, raft_group)?);
+        self.specs.insert(key, Arc::clone(&spec));
         Ok(spec)
     }
 
@@ -195,8 +197,12 @@ impl Sim {
         };
         let objects = self.built(own.generation, spec, decision);
         let turn = effects::Turn { seen: own, decision, objects, scaled, status: &status };
-        let mut ports =
-            SimPorts { world: &mut self.world, port: spec.port(Role::Meta), applied: &mut self.applied };
+        let mut ports = SimPorts {
+            world: &mut self.world,
+            port: spec.port(Role::Meta),
+            raft_group: &spec.valid.raft_group,
+            applied: &mut self.applied,
+        };
         now_or_never(effects::run(turn, &mut ports))
             .unwrap_or_else(|| Err(effects::Failure::Unanswered("the simulation never waits".to_owned())))
     }

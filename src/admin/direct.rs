@@ -1,0 +1,112 @@
+//! Requests straight to the addresses of the servers.
+//!
+//! May import the transport and the answers of this module.
+
+use std::error::Error as _;
+use std::io;
+
+use reqwest::{Client, Proxy, Response, Url};
+
+use super::answer::{Answer, BODY_LIMIT_BYTES};
+use super::transport::{CONNECT_LIMIT, Call, Method, NoAnswer, Transport};
+
+/// Idle connections that are kept for each server: its questions are asked one after the other.
+const IDLE_CONNECTIONS: usize = 1;
+
+/// The transport.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    client: Client,
+}
+
+/// The transport could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be made")]
+pub struct NoClient(#[from] reqwest::Error);
+
+impl Direct {
+    /// A transport. `through`: an HTTP proxy that all requests go through; the environment's proxies are never used, they are
+    /// for the world outside and not for pods.
+    ///
+    /// # Errors
+    /// If the client cannot be made: the proxy's address is none.
+    pub fn new(through: Option<&str>) -> Result<Self, NoClient> {
+        let plain = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_LIMIT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_idle_timeout(std::time::Duration::from_secs(20))
+            .http1_only();
+        let builder = match through {
+            Some(proxy) => plain.proxy(Proxy::http(proxy)?),
+            None => plain,
+        };
+        Ok(Self { client: builder.build()? })
+    }
+}
+
+impl Transport for Direct {
+    async fn send(&self, call: Call<'_>) -> Result<Answer, NoAnswer> {
+        let server = call.to.to_string();
+        let url = format!("http://{server}{}", call.path);
+        let url: Url = url.parse().map_err(|e| broken(&server, format!("{url} is no address: {e}")))?;
+        let request = match call.method {
+            Method::Get => self.client.get(url).query(call.fields),
+            Method::Post => self.client.post(url).form(call.fields),
+            Method::Put => self.client.put(url).form(call.fields),
+        };
+        let response = request.timeout(call.limit).send().await.map_err(|e| no_answer(&server, &e))?;
+        read(response).await.map_err(|e| no_answer(&server, &e))
+    }
+}
+
+/// Reads at most as much as is understood. A connection that ends too early gives an answer that is cut.
+async fn read(mut response: Response) -> Result<Answer, reqwest::Error> {
+    let location = response.headers().get("location").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let mut answer = Answer { status: response.status().as_u16(), location, ..Answer::default() };
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let room = BODY_LIMIT_BYTES - answer.body.len();
+                answer.body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+                if chunk.len() > room {
+                    answer.cut = true;
+                    return Ok(answer);
+                }
+            }
+            Ok(None) => return Ok(answer),
+            Err(e) if e.is_timeout() => return Err(e),
+            Err(_) => {
+                answer.cut = true;
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn no_answer(server: &str, error: &reqwest::Error) -> NoAnswer {
+    if error.is_timeout() {
+        return NoAnswer::TimedOut(server.to_owned());
+    }
+    let mut cause = error.source();
+    let mut why = error.to_string();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::ConnectionRefused
+        {
+            return NoAnswer::Refused(server.to_owned());
+        }
+        why = inner.to_string();
+        cause = inner.source();
+    }
+    broken(server, why)
+}
+
+fn broken(server: &str, why: String) -> NoAnswer {
+    NoAnswer::Broken { server: server.to_owned(), why }
+}
+
+#[cfg(test)]
+#[path = "direct_tests.rs"]
+mod tests;

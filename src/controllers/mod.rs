@@ -1,0 +1,17 @@
+//! The controllers: one reconcile reads, decides by the pure layers, does what was decided, and writes the status. It never
+//! sleeps: what is waited for wakes it, or a time that it names.
+//!
+//! May import every layer below. `server` and `cli` do not import it, but for the context that a debug plan is made with.
+
+mod clock;
+mod context;
+mod gather;
+mod ports;
+mod publish;
+mod reconcile;
+mod registry;
+mod run;
+
+pub use context::{Admins, Context, Settings};
+pub use reconcile::{Reconciled, explain};
+pub use run::run;

@@ -1,0 +1,276 @@
+//! One reconcile: read, decide, do, write down. Whatever fails ends it; the next one observes first.
+//!
+//! It looks by the caches first. If that look would change anything at all, it looks again past them, and only by that look
+//! is anything written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::clock::now;
+use super::context::Context;
+use super::gather::Source;
+use super::ports::{FINALIZER, KubePorts, let_go, recorded};
+use super::publish::publish;
+use super::registry::{Looked, Planned, look, rests};
+use crate::api::v1alpha1::ClusterStatus;
+use crate::build::{Build, Objects, StatefulSetChange, role_name};
+use crate::effects::{self, Did, Failure, Outcome};
+use crate::kube_io::{ChildKey, KubeError, kind_of};
+use crate::plan::{Command, Memory, Wake};
+use crate::render;
+use crate::status::{RegistryView, Subject, news, refused_write, registry_status, stalled_by, waits_for};
+use crate::types::fingerprint;
+use crate::validate::Invalid;
+
+/// What came of a reconcile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconciled {
+    /// When to look again, if nothing happens before. `None`: when something happens.
+    pub again: Option<Duration>,
+}
+
+/// The kind that this controller is for.
+pub(super) const API_VERSION: &str = "middleware.sofastack.io/v1alpha1";
+/// Its kind.
+pub(super) const KIND: &str = "RegistryCluster";
+
+/// The object of a cluster, past every cache.
+async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<Value>, KubeError> {
+    let kind = kind_of(&json!({"apiVersion": API_VERSION, "kind": KIND}))?;
+    let mut found = context.objects.get(&kind, namespace, name).await?;
+    if let Some(object) = &mut found {
+        object["apiVersion"] = API_VERSION.into();
+        object["kind"] = KIND.into();
+        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.remove("managedFields");
+        }
+    }
+    Ok(found)
+}
+
+/// One reconcile.
+///
+/// # Errors
+/// The first thing that could not be read or done.
+pub(super) async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Reconciled, Failure> {
+    let Some(mut object) = read(context, namespace, name).await? else {
+        context.metrics.forget(namespace, name);
+        return Ok(Reconciled { again: None });
+    };
+    let own = recorded(&object);
+    let has_finalizer = object
+        .pointer("/metadata/finalizers")
+        .and_then(Value::as_array)
+        .is_some_and(|all| all.iter().any(|f| f == FINALIZER));
+    match (own.deleting, has_finalizer) {
+        (true, false) => return Ok(Reconciled { again: None }),
+        (false, false) => object = take_hold(context, &object).await?,
+        (_, true) => {}
+    }
+    let mut looked = look(context, &object, Source::Cache).await?;
+    if let Looked::Planned(planned) = &looked
+        && is_at_rest(context, planned)?
+    {
+        context.metrics.noted(&planned.valid.common.identity, &planned.own.status);
+        return Ok(again(context, planned, None));
+    }
+    if matches!(looked, Looked::Planned(_) | Looked::Missing(_)) {
+        looked = look(context, &object, Source::Server).await?;
+    }
+    match looked {
+        Looked::Invalid(problems) => refuse(context, &object, &problems).await,
+        Looked::Missing(valid) => {
+            let status = waits_for(&valid.common.waiting, &own.status, recorded(&object).generation, now());
+            write(context, &object, &own.status, &status).await?;
+            Ok(Reconciled { again: Some(context.settings.fast_pace * 5) })
+        }
+        Looked::Planned(planned) => act(context, &object, &planned).await,
+    }
+}
+
+/// Puts our finalizer on: from now on the object does not go before it was ended in order.
+async fn take_hold(context: &Context, object: &Value) -> Result<Value, Failure> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let mut finalizers =
+        object.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+    finalizers.push(FINALIZER.into());
+    let version = object.pointer("/metadata/resourceVersion");
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let mut held = context.objects.merge(&kind_of(object)?, namespace, name, &patch).await?;
+    held["apiVersion"] = API_VERSION.into();
+    held["kind"] = KIND.into();
+    Ok(held)
+}
+
+/// The status that follows.
+fn status_of(planned: &Planned, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
+    let common = &planned.valid.common;
+    let subject = Subject {
+        cluster: &common.identity.name,
+        generation: planned.own.generation,
+        now: planned.at,
+        deleting: planned.own.deleting,
+        paused: common.paused,
+        warnings: &common.warnings,
+        missing: &common.waiting,
+    };
+    let view = RegistryView { target: &planned.target, world: &planned.world };
+    registry_status(&subject, &view, &planned.decision.report, memory, old)
+}
+
+/// Whether there is nothing to do, nothing to write down, and everything that was made is as it was made.
+fn is_at_rest(context: &Context, planned: &Planned) -> Result<bool, Failure> {
+    let decision = &planned.decision;
+    let idle = decision.command.is_none()
+        && decision.genesis.is_none()
+        && decision.group.is_none()
+        && decision.marks.is_empty()
+        && !decision.finished
+        && planned.growth.is_empty();
+    if !idle || !rests(&planned.own.status, &planned.world) {
+        return Ok(false);
+    }
+    if status_of(planned, &decision.memory, &planned.own.status) != planned.own.status {
+        return Ok(false);
+    }
+    all_right(context, &planned.valid.build(&decision.desired))
+}
+
+/// Whether all of these are known to be as they are wanted.
+fn all_right(context: &Context, objects: &Objects) -> Result<bool, Failure> {
+    for object in objects.to_json().map_err(|e| Failure::Refused(e.to_string()))? {
+        if !context.ledger.is_right(&ChildKey::of(&object)?, &fingerprint(&object.to_string())) {
+            return Ok(false);
+        }
+    }
+    Ok(objects.stateful_sets.iter().all(|s| matches!(s, StatefulSetChange::Full(_))))
+}
+
+/// Does what was decided.
+async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Reconciled, Failure> {
+    let decision = &planned.decision;
+    let cluster = &planned.valid.common.identity.name;
+    let scaled = match &decision.command {
+        Some(Command::Scale { role, .. }) => Some(role_name(cluster, *role)),
+        _ => None,
+    };
+    if let Some(command) = &decision.command {
+        tracing::info!(act = render::command_sentence(command), "an act");
+    }
+    let written = std::sync::Mutex::new(None);
+    let status = |memory: &Memory, old: &ClusterStatus| {
+        let status = status_of(planned, memory, old);
+        if let Ok(mut written) = written.lock() {
+            *written = Some(status.clone());
+        }
+        status
+    };
+    let turn = effects::Turn {
+        seen: &planned.own,
+        decision,
+        objects: planned.valid.build(&decision.desired),
+        scaled,
+        status: &status,
+    };
+    let members = planned.world.kubernetes.pods.iter().filter_map(|(m, p)| Some((p.address?, *m)));
+    let mut ports = KubePorts {
+        context,
+        object,
+        valid: &planned.valid,
+        members: members.collect::<BTreeMap<_, _>>(),
+        growth: planned.growth.clone(),
+    };
+    let outcome = match effects::run(turn, &mut ports).await {
+        Err(Failure::Refused(why)) => {
+            let status = refused_write(&why, &planned.own.status, planned.own.generation, planned.at);
+            write(context, object, &planned.own.status, &status).await?;
+            return Err(Failure::Refused(why));
+        }
+        other => other?,
+    };
+    match &outcome.did {
+        Did::Refused(why) => tracing::warn!(why, "an act was refused"),
+        Did::Outdated(why) => tracing::info!(why, "an act was not done: it is decided again"),
+        Did::Nothing | Did::Accepted => {}
+    }
+    let new = written.into_inner().ok().flatten().filter(|_| outcome.wrote);
+    if let Some(new) = new {
+        context.metrics.noted(&planned.valid.common.identity, &new);
+        publish(context, object, news(&planned.own.status, &new)).await;
+    }
+    Ok(again(context, planned, Some(&outcome)))
+}
+
+/// When to look again.
+fn again(context: &Context, planned: &Planned, outcome: Option<&Outcome>) -> Reconciled {
+    let settings = &context.settings;
+    let span = match (outcome, planned.decision.wake) {
+        (Some(Outcome { did: Did::Outdated(_), .. }), _) => Duration::from_millis(50),
+        (_, Wake::Now) => Duration::from_millis(1),
+        (_, Wake::Soon) => settings.fast_pace,
+        (_, Wake::Slowly) => jittered(settings.slow_pace, &planned.own.uid),
+        (_, Wake::At(at)) => at.since(now()).clamp(Duration::from_millis(50), settings.slow_pace),
+    };
+    if planned.decision.finished && outcome.is_some() {
+        return Reconciled { again: None };
+    }
+    Reconciled { again: Some(span) }
+}
+
+/// A pace that differs by up to a tenth from cluster to cluster: hundreds are not looked at in one moment.
+fn jittered(pace: Duration, uid: &str) -> Duration {
+    let digits = u32::from_str_radix(&fingerprint(uid)[..4], 16).unwrap_or_default();
+    pace.mul_f64(0.9 + 0.2 * f64::from(digits) / 65_536.0)
+}
+
+/// A spec that is wrong: it says so. An object that is being deleted goes: nothing could be ended in order by such a spec.
+async fn refuse(context: &Context, object: &Value, problems: &[Invalid]) -> Result<Reconciled, Failure> {
+    let own = recorded(object);
+    if own.deleting {
+        let_go(context, object).await?;
+        return Ok(Reconciled { again: None });
+    }
+    let status = stalled_by(problems, &own.status, own.generation, now());
+    write(context, object, &own.status, &status).await?;
+    // The servers that run are looked at again when the spec is corrected.
+    Ok(Reconciled { again: Some(context.settings.slow_pace) })
+}
+
+async fn write(
+    context: &Context,
+    object: &Value,
+    old: &ClusterStatus,
+    new: &ClusterStatus,
+) -> Result<(), Failure> {
+    if old == new {
+        return Ok(());
+    }
+    let mut next = object.clone();
+    next["status"] = serde_json::to_value(new).map_err(|e| Failure::Refused(e.to_string()))?;
+    context.objects.replace_status(&next).await?;
+    publish(context, object, news(old, new)).await;
+    Ok(())
+}
+
+/// The plan of a cluster as JSON, as the operator would decide now. Nothing is done. `None`: there is no such cluster.
+///
+/// # Errors
+/// What could not be read, in words.
+pub async fn explain(context: &Context, namespace: &str, name: &str) -> Result<Option<String>, String> {
+    let Some(object) = read(context, namespace, name).await.map_err(|e| e.to_string())? else {
+        return Ok(None);
+    };
+    Ok(Some(match look(context, &object, Source::Server).await.map_err(|e| e.to_string())? {
+        Looked::Planned(planned) => render::json(&planned.decision),
+        Looked::Invalid(problems) => {
+            json!({"invalid": problems.iter().map(ToString::to_string).collect::<Vec<_>>()}).to_string()
+        }
+        Looked::Missing(valid) => {
+            let missing = valid.common.waiting.iter().map(|m| format!("{}: {}", m.subject, m.message));
+            json!({"missing": missing.collect::<Vec<_>>()}).to_string()
+        }
+    }))
+}

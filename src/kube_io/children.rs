@@ -1,0 +1,254 @@
+//! What the operator made, followed by watches: of pods, StatefulSets, claims and nodes as much is kept as is read of them;
+//! of everything else a stamp.
+//!
+//! Only objects with the operator's label are watched. What a change concerns is told as the cluster that it belongs to.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::{BoxFuture, join_all};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+
+use super::ledger::{ChildKey, Ledger};
+use super::slim;
+use super::table::{Change, Table};
+use crate::api::objects::{APP, CLUSTER, OPERATOR};
+
+/// How many objects a list brings at a time: what is read of one is kept, the rest is dropped at once.
+const PAGE: u32 = 100;
+
+/// A cluster that something happened to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Woken {
+    /// The software that it runs: the label `app.kubernetes.io/name`.
+    pub software: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub cluster: String,
+}
+
+/// What the operator made.
+#[derive(Debug)]
+pub struct Children {
+    pods: Table<Pod>,
+    stateful_sets: Table<StatefulSet>,
+    claims: Table<PersistentVolumeClaim>,
+    nodes: Table<Node>,
+    ledger: Arc<Ledger>,
+    wake: UnboundedSender<Woken>,
+    /// How many of the lists have come.
+    listed: watch::Sender<usize>,
+}
+
+/// Which namespaces are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    Everywhere,
+    /// These.
+    Namespaces(Vec<String>),
+}
+
+impl Scope {
+    /// The names by which an `Api` is made: `None` is all.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Option<String>> {
+        match self {
+            Self::Everywhere => vec![None],
+            Self::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+        }
+    }
+}
+
+/// All objects of a kind, or those of one namespace.
+pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name))
+}
+
+impl Children {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, wake: UnboundedSender<Woken>) -> Self {
+        Self {
+            pods: Table::default(),
+            stateful_sets: Table::default(),
+            claims: Table::default(),
+            nodes: Table::default(),
+            ledger,
+            wake,
+            listed: watch::Sender::new(0),
+        }
+    }
+
+    /// The pods of a cluster.
+    #[must_use]
+    pub fn pods(&self, namespace: &str, cluster: &str) -> Vec<Pod> {
+        self.pods.of(namespace, cluster)
+    }
+
+    /// The StatefulSets of a cluster.
+    #[must_use]
+    pub fn stateful_sets(&self, namespace: &str, cluster: &str) -> Vec<StatefulSet> {
+        self.stateful_sets.of(namespace, cluster)
+    }
+
+    /// The claims of a cluster.
+    #[must_use]
+    pub fn claims(&self, namespace: &str, cluster: &str) -> Vec<PersistentVolumeClaim> {
+        self.claims.of(namespace, cluster)
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Node> {
+        self.nodes.of("", "")
+    }
+
+    /// Follows all of it, for ever; tells `ready` when every list has come once.
+    pub async fn follow(&self, client: &Client, scope: &Scope, ready: watch::Sender<bool>) {
+        let mut watches: Vec<BoxFuture<'_, ()>> = Vec::new();
+        let nodes = Api::<Node>::all(client.clone());
+        watches.push(Box::pin(self.watch(nodes, None, slim::node, |change| {
+            self.nodes.change(None, change);
+        })));
+        for part in scope.parts() {
+            let at = part.clone();
+            watches.push(Box::pin(self.watch(
+                api(client, part.as_deref()),
+                Some(()),
+                slim::pod,
+                move |change| {
+                    self.wake_all(self.pods.change(at.as_deref(), change));
+                },
+            )));
+            let at = part.clone();
+            watches.push(Box::pin(self.watch(
+                api(client, part.as_deref()),
+                Some(()),
+                slim::claim,
+                move |change| {
+                    self.wake_all(self.claims.change(at.as_deref(), change));
+                },
+            )));
+            let at = part.clone();
+            let sets = api(client, part.as_deref());
+            watches.push(Box::pin(self.watch(sets, Some(()), slim::stateful_set, move |change| {
+                let _noted = self.note::<StatefulSet, _>(at.as_deref(), &change);
+                self.wake_all(self.stateful_sets.change(at.as_deref(), change));
+            })));
+            watches.push(self.stamps::<ConfigMap>(client, part.clone()));
+            watches.push(self.stamps::<Service>(client, part.clone()));
+            watches.push(self.stamps::<ServiceAccount>(client, part.clone()));
+            watches.push(self.stamps::<NetworkPolicy>(client, part.clone()));
+            watches.push(self.stamps::<PodDisruptionBudget>(client, part.clone()));
+            watches.push(self.stamps::<Ingress>(client, part.clone()));
+        }
+        let lists = watches.len();
+        let all_listed = async {
+            let mut listed = self.listed.subscribe();
+            // The sender is our own: it cannot go first.
+            let _all = listed.wait_for(|n| *n >= lists).await;
+            ready.send_replace(true);
+        };
+        futures::future::join(join_all(watches), all_listed).await;
+    }
+
+    /// Follows the metadata of a kind.
+    fn stamps<'a, K>(&'a self, client: &Client, namespace: Option<String>) -> BoxFuture<'a, ()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + 'static,
+    {
+        let metas: Api<PartialObjectMeta<K>> = api(client, namespace.as_deref());
+        Box::pin(self.watch(metas, Some(()), slim::meta::<K>, move |change| {
+            let woken = self.note::<K, _>(namespace.as_deref(), &change);
+            self.wake_all(woken);
+        }))
+    }
+
+    /// Follows one kind. `ours`: only what has the operator's label.
+    async fn watch<K>(&self, api: Api<K>, ours: Option<()>, slim: fn(K) -> K, mut tell: impl FnMut(Change<K>))
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let config = watcher::Config::default().page_size(PAGE);
+        let label = format!("app.kubernetes.io/managed-by={OPERATOR}");
+        let config = if ours.is_some() { config.labels(&label) } else { config };
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut list = Vec::new();
+        let mut first = true;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Init) => list.clear(),
+                Ok(watcher::Event::InitApply(object)) => list.push(slim(object)),
+                Ok(watcher::Event::InitDone) => {
+                    tell(Change::All(std::mem::take(&mut list)));
+                    if std::mem::take(&mut first) {
+                        self.listed.send_modify(|n| *n += 1);
+                    }
+                }
+                Ok(watcher::Event::Apply(object)) => tell(Change::One(slim(object))),
+                Ok(watcher::Event::Delete(object)) => tell(Change::Gone(slim(object))),
+                Err(error) => {
+                    tracing::debug!(kind = %K::kind(&()), %error, "a watch broke off, it begins anew")
+                }
+            }
+        }
+    }
+
+    /// Notes the stamps of these objects; gives back whose objects are no longer as they were.
+    fn note<K: Resource<DynamicType = ()>, O: Resource>(
+        &self,
+        namespace: Option<&str>,
+        change: &Change<O>,
+    ) -> Vec<ObjectMeta> {
+        let kind = K::kind(&()).into_owned();
+        let key = |meta: &ObjectMeta| ChildKey {
+            kind: kind.clone(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+        };
+        match change {
+            Change::All(objects) => {
+                let there: HashSet<ChildKey> = objects.iter().map(|o| key(o.meta())).collect();
+                self.ledger.only(&kind, namespace, &there);
+                let changed = objects.iter().map(Resource::meta).filter(|m| self.ledger.seen(key(m), m));
+                changed.cloned().collect()
+            }
+            Change::One(object) => {
+                let meta = object.meta();
+                if self.ledger.seen(key(meta), meta) { vec![meta.clone()] } else { Vec::new() }
+            }
+            Change::Gone(object) => {
+                self.ledger.gone(&key(object.meta()));
+                vec![object.meta().clone()]
+            }
+        }
+    }
+
+    fn wake_all(&self, changed: Vec<ObjectMeta>) {
+        for meta in changed {
+            let label = |key: &str| meta.labels.as_ref().and_then(|l| l.get(key)).cloned();
+            let (Some(software), Some(cluster)) = (label(APP), label(CLUSTER)) else { continue };
+            let namespace = meta.namespace.unwrap_or_default();
+            // Nobody listens any more when the operator stops.
+            let _sent = self.wake.send(Woken { software, namespace, cluster });
+        }
+    }
+}

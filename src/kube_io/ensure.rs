@@ -1,0 +1,133 @@
+//! Making an object be as it is wanted, with as few requests as that takes: none for what is known to be right, one read
+//! for what is not known, and one write for what is not right.
+
+use serde_json::{Value, json};
+
+use super::error::KubeError;
+use super::ledger::{ChildKey, Ledger};
+use super::objects::{Objects, Orphan, kind_of};
+use crate::types::{covers, fingerprint};
+
+/// The annotation with a hash of what was applied: without it nobody would see that a field is no longer wanted.
+const APPLIED: &str = "middleware.sofastack.io/applied";
+
+/// What it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensured {
+    /// Nothing was written.
+    Right,
+    /// It was written.
+    Written,
+}
+
+/// Writes objects.
+pub struct Writer<'a> {
+    /// All objects.
+    pub objects: &'a Objects,
+    /// What is known of those that the operator has made.
+    pub ledger: &'a Ledger,
+}
+
+impl Writer<'_> {
+    /// Makes this object be as it is wanted.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn ensure(&self, wanted: &Value) -> Result<Ensured, KubeError> {
+        let key = ChildKey::of(wanted)?;
+        let mark = fingerprint(&wanted.to_string());
+        if self.ledger.is_right(&key, &mark) {
+            return Ok(Ensured::Right);
+        }
+        let marked = with_mark(wanted.clone(), &mark);
+        let present = self.objects.get(&kind_of(wanted)?, &key.namespace, &key.name).await?;
+        if let Some(present) = present.filter(|present| covers(present, &marked)) {
+            self.note(&key, &present, mark);
+            return Ok(Ensured::Right);
+        }
+        let written = self.objects.apply(&marked).await?;
+        self.note(&key, &written, mark);
+        Ok(Ensured::Written)
+    }
+
+    /// Changes single fields of an object, unless it has them.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn ensure_fields(
+        &self,
+        kind: &Value,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Ensured, KubeError> {
+        let resource = kind_of(kind)?;
+        let present = self.objects.get(&resource, namespace, name).await?;
+        let Some(present) = present else {
+            return Err(KubeError::NotFound(format!("{} {namespace}/{name}", resource.kind)));
+        };
+        if covers(&present, patch) {
+            return Ok(Ensured::Right);
+        }
+        self.objects.merge(&resource, namespace, name, patch).await?;
+        Ok(Ensured::Written)
+    }
+
+    /// Deletes what this cluster owns and no longer wants.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn prune(&self, namespace: &str, owner: &str, wanted: &[ChildKey]) -> Result<(), KubeError> {
+        for (key, uid) in self.ledger.owned_by(namespace, owner) {
+            let Some(api_version) = PRUNED.iter().find(|(kind, _)| *kind == key.kind).map(|(_, v)| *v) else {
+                continue;
+            };
+            if wanted.contains(&key) {
+                continue;
+            }
+            let kind = kind_of(&json!({"apiVersion": api_version, "kind": key.kind}))?;
+            self.objects.delete(&kind, &key.namespace, &key.name, &uid, Orphan::Nothing).await?;
+            self.ledger.gone(&key);
+        }
+        Ok(())
+    }
+
+    fn note(&self, key: &ChildKey, object: &Value, mark: String) {
+        let meta = object.get("metadata").cloned().unwrap_or_default();
+        if let Ok(meta) = serde_json::from_value(meta) {
+            self.ledger.right(key, &meta, mark);
+        }
+    }
+}
+
+/// Kinds of which a cluster may want fewer than it has. StatefulSets are not among them: their servers end in order.
+const PRUNED: [(&str, &str); 5] = [
+    ("Service", "v1"),
+    ("NetworkPolicy", "networking.k8s.io/v1"),
+    ("Ingress", "networking.k8s.io/v1"),
+    ("PodDisruptionBudget", "policy/v1"),
+    ("ConfigMap", "v1"),
+];
+
+fn with_mark(mut object: Value, mark: &str) -> Value {
+    if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        let annotations = meta.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(APPLIED.to_owned(), json!(mark));
+        }
+    }
+    object
+}
+
+impl ChildKey {
+    /// Which object this is.
+    ///
+    /// # Errors
+    /// If it does not say.
+    pub fn of(object: &Value) -> Result<Self, KubeError> {
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        kind_of(object)?;
+        Ok(Self { kind: text("/kind"), namespace: text("/metadata/namespace"), name: text("/metadata/name") })
+    }
+}

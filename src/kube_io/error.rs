@@ -1,0 +1,66 @@
+//! What the API server said when something was not done.
+
+/// Why something was not done, or is not known to be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KubeError {
+    /// It is not there.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// A precondition (resourceVersion, uid) does not hold: somebody was faster.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// It is not allowed: RBAC, or its namespace is going away.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// It was refused, and would be again: invalid, or a budget for disruptions says no.
+    #[error("{0}")]
+    Refused(String),
+    /// No answer came, or one that may be another the next time. It may have been done.
+    #[error("no answer from the API server: {0}")]
+    Unanswered(String),
+}
+
+impl KubeError {
+    /// A word from a closed set, for metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "NotFound",
+            Self::Conflict(_) => "Conflict",
+            Self::Forbidden(_) => "Forbidden",
+            Self::Refused(_) => "Refused",
+            Self::Unanswered(_) => "Unanswered",
+        }
+    }
+}
+
+impl From<kube::Error> for KubeError {
+    fn from(error: kube::Error) -> Self {
+        let kube::Error::Api(status) = &error else {
+            return Self::Unanswered(chain(&error));
+        };
+        let message = status.message.clone();
+        match status.code {
+            404 => Self::NotFound(message),
+            409 => Self::Conflict(message),
+            401 | 403 => Self::Forbidden(message),
+            // Too many disruptions: a budget says no; a full API server is told by Retry-After too, and tried by the client.
+            429 | 400 | 405 | 413 | 415 | 422 => Self::Refused(message),
+            code => Self::Unanswered(format!("HTTP {code}: {message}")),
+        }
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,307 @@
+//! What every story needs: an operator, a cluster's object, its pods, and a client that publishes and subscribes.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::harness::{Ground, eventually, seconds};
+
+/// The cluster of every story.
+pub(crate) const NAME: &str = "prod";
+/// How many dataIds the client publishes.
+pub(crate) const IDS: u64 = 50;
+/// A rollout of seven servers takes two minutes on an idle machine of two cores.
+pub(crate) const ROLLOUT: Duration = Duration::from_mins(8);
+const CLIENT: &str = include_str!("../ground/manifests/registry-client.yaml");
+
+/// One story's namespaces and operator.
+#[derive(Clone)]
+pub(crate) struct Field {
+    pub(crate) ground: Ground,
+    story: String,
+}
+
+/// Plays a story; at its end, good or bad, all that it made goes.
+pub(crate) async fn story<F>(name: &str, play: impl FnOnce(Field) -> F)
+where
+    F: Future<Output = Result<()>>,
+{
+    let field = Field::new(name).await.expect("a cluster with the operator's image: run `make test-e2e`");
+    let began = Instant::now();
+    let outcome = play(field.clone()).await;
+    println!("{name}: {:.0} s", began.elapsed().as_secs_f64());
+    if outcome.is_err() {
+        field.print().await;
+    }
+    field.clear().await;
+    if let Err(error) = outcome {
+        panic!("{name}: {error:#}");
+    }
+}
+
+/// A spec for a small machine: three metas, two data servers, two sessions.
+pub(crate) fn spec(version: &str) -> Value {
+    json!({
+        "version": version,
+        "image": format!("localhost/sofa-registry:{version}"),
+        "dataCenter": "DefaultDataCenter",
+        "profile": "Small",
+        "meta": {"replicas": 3}, "data": {"replicas": 2}, "session": {"replicas": 2},
+        // The stories ask the metas themselves, through the API server.
+        "networkPolicy": {"extraFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]},
+    })
+}
+
+impl Field {
+    async fn new(story: &str) -> Result<Self> {
+        let mut config = Config::infer().await?;
+        config.default_retry = false;
+        let client = Client::try_from(config)?;
+        let ground = Ground { client, namespace: format!("sofa-e2e-{story}") };
+        let field = Self { ground, story: story.to_owned() };
+        field.clear().await;
+        for namespace in [field.ground.namespace.clone(), field.operators()] {
+            let namespaces: Api<Namespace> = Api::all(field.ground.client.clone());
+            let new: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
+            eventually("the namespace is new", seconds(90), async || {
+                namespaces.create(&PostParams::default(), &new).await
+            })
+            .await?;
+        }
+        Ok(field)
+    }
+
+    /// The namespace of the operator.
+    pub(crate) fn operators(&self) -> String {
+        format!("sofa-e2e-{}-op", self.story)
+    }
+
+    /// Installs the operator by its chart, for this story's namespace alone.
+    pub(crate) async fn install(&self) -> Result<()> {
+        self.helm(&[
+            "install",
+            &self.release(),
+            "charts/sofa-operator",
+            "--set",
+            "crds.install=false,log.format=text,operator.slowPace=10",
+            "--set",
+            &format!("namespaces={{{}}}", self.ground.namespace),
+            "--wait",
+            "--timeout",
+            "60s",
+        ])
+        .await
+    }
+
+    fn release(&self) -> String {
+        format!("e2e-{}", self.story)
+    }
+
+    pub(crate) async fn helm(&self, args: &[&str]) -> Result<()> {
+        let run = Command::new("helm")
+            .args(args)
+            .args(["--namespace", &self.operators()])
+            .stdin(Stdio::null())
+            .output();
+        let output = run.await.context("helm: `eval \"$(make -s cluster-env)\"` puts it into PATH")?;
+        ensure!(output.status.success(), "helm {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    pub(crate) fn operator_pods(&self) -> Api<Pod> {
+        Api::namespaced(self.ground.client.clone(), &self.operators())
+    }
+
+    pub(crate) fn clusters(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("middleware.sofastack.io", "v1alpha1", "RegistryCluster");
+        Api::namespaced_with(
+            self.ground.client.clone(),
+            &self.ground.namespace,
+            &ApiResource::from_gvk(&kind),
+        )
+    }
+
+    /// Applies the cluster's object, as a person does with `kubectl apply --server-side`.
+    pub(crate) async fn apply(&self, spec: &Value) -> Result<()> {
+        let object = json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster",
+            "metadata": {"name": NAME}, "spec": spec});
+        self.clusters().patch(NAME, &PatchParams::apply("a-person").force(), &Patch::Apply(&object)).await?;
+        Ok(())
+    }
+
+    /// Changes single fields of the spec.
+    pub(crate) async fn edit(&self, spec: Value) -> Result<()> {
+        let patch = json!({"spec": spec});
+        self.clusters().patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
+    /// The cluster's object.
+    pub(crate) async fn object(&self) -> Result<Value> {
+        Ok(serde_json::to_value(self.clusters().get(NAME).await?)?)
+    }
+
+    /// A condition of its status, if it is of the present generation.
+    pub(crate) async fn condition(&self, kind: &str) -> Result<Value> {
+        let object = self.object().await?;
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.into_iter().find(|c| c["type"] == kind);
+        let found = found.with_context(|| format!("no condition {kind} yet"))?;
+        let generation = &object["metadata"]["generation"];
+        ensure!(
+            &found["observedGeneration"] == generation,
+            "{kind} is of {}, not {generation}",
+            found["observedGeneration"]
+        );
+        Ok(found)
+    }
+
+    /// Waits until a condition of the present generation is so.
+    pub(crate) async fn condition_is(&self, kind: &str, status: &str, within: Duration) -> Result<Value> {
+        eventually(&format!("{kind} is {status}"), within, async || {
+            let condition = self.condition(kind).await?;
+            if condition["status"] == status { Ok(condition) } else { bail!("{}", self.summary().await) }
+        })
+        .await
+    }
+
+    /// Waits until a condition of the present generation has this reason.
+    pub(crate) async fn reason_is(&self, kind: &str, reason: &str, within: Duration) -> Result<Value> {
+        eventually(&format!("{kind} for {reason}"), within, async || {
+            let condition = self.condition(kind).await?;
+            if condition["reason"] == reason { Ok(condition) } else { bail!("{}", self.summary().await) }
+        })
+        .await
+    }
+
+    /// Waits until the cluster is as its spec wants it.
+    pub(crate) async fn ready(&self, within: Duration) -> Result<()> {
+        self.condition_is("Ready", "True", within).await.map(|_| ())
+    }
+
+    /// Where it stands, in a line.
+    pub(crate) async fn summary(&self) -> String {
+        let Ok(object) = self.object().await else { return "no object".to_owned() };
+        let status = &object["status"];
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let told: Vec<String> = conditions
+            .iter()
+            .filter(|c| {
+                ["Ready", "Progressing", "Stalled", "Degraded"]
+                    .contains(&c["type"].as_str().unwrap_or_default())
+            })
+            .map(|c| format!("{}={} {}: {}", c["type"], c["status"], c["reason"], c["message"]))
+            .collect();
+        format!(
+            "{} push {} rollout {} {}",
+            status["ready"],
+            status["push"]["state"],
+            status["rollout"]["state"],
+            told.join("; ")
+        )
+    }
+
+    /// Starts the real client against the sessions of this cluster.
+    pub(crate) async fn start_client(&self, sdk: &str) -> Result<()> {
+        self.ground
+            .apply_edited(CLIENT, |manifest| {
+                crate::harness::set_env(manifest, "SDK_VERSION", sdk);
+                crate::harness::set_env(manifest, "REGISTRY_ADDRESS", &format!("{NAME}-session-client"));
+            })
+            .await?;
+        self.ground.ready("client", seconds(90)).await?;
+        self.all_received().await.map(|_| ())
+    }
+
+    /// What the client says.
+    pub(crate) async fn client(&self) -> Result<Value> {
+        Ok(self.ground.get("client-0", 8080, "/status").await?.json())
+    }
+
+    /// The client publishes a next version of every value.
+    pub(crate) async fn republish(&self) -> Result<()> {
+        self.ground.post_json("client-0", 8080, "/republish", &json!({})).await.map(|_| ())
+    }
+
+    /// Waits until every value has come back as it was published last, and none was ever taken away.
+    pub(crate) async fn all_received(&self) -> Result<Value> {
+        let status = eventually("all values are received", seconds(120), async || {
+            let status = self.client().await?;
+            if status["published"] == IDS && status["received"] == IDS {
+                Ok(status)
+            } else {
+                bail!("{status}")
+            }
+        })
+        .await?;
+        ensure!(status["emptied"]["fromServer"] == 0, "a value was taken away: {status}");
+        Ok(status)
+    }
+
+    /// Ends the operator's container at once, as the kernel does when memory is short; the kubelet starts it again.
+    pub(crate) async fn kill_operator(&self) -> Result<()> {
+        let pods = self.operator_pods().list(&ListParams::default()).await?;
+        for pod in pods {
+            let name = pod.metadata.name.unwrap_or_default();
+            let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+            self.operator_pods().delete(&name, &now).await?;
+        }
+        Ok(())
+    }
+
+    async fn print(&self) {
+        println!("--- {}", self.summary().await);
+        if let Ok(object) = self.object().await {
+            println!("{}", serde_json::to_string_pretty(&object["status"]).unwrap_or_default());
+        }
+        let Ok(pods) = self.ground.pods().list(&ListParams::default()).await else { return };
+        for pod in pods {
+            let status = pod.status.unwrap_or_default();
+            let containers = status.container_statuses.unwrap_or_default();
+            let state: Vec<_> = containers.iter().map(|c| (c.ready, c.restart_count)).collect();
+            println!(
+                "{} {} {state:?}",
+                pod.metadata.name.unwrap_or_default(),
+                status.phase.unwrap_or_default()
+            );
+        }
+        let Ok(operators) = self.operator_pods().list(&ListParams::default()).await else { return };
+        for pod in operators {
+            let name = pod.metadata.name.unwrap_or_default();
+            let params = LogParams { tail_lines: Some(120), ..LogParams::default() };
+            println!(
+                "--- {name}\n{}",
+                self.operator_pods().logs(&name, &params).await.unwrap_or_else(|e| e.to_string())
+            );
+        }
+    }
+
+    /// The object first, while there is an operator that ends it in order; then everything else.
+    async fn clear(&self) {
+        // What is absent is as good as deleted; what stays shows when it is made again.
+        self.clusters().delete(NAME, &DeleteParams::default()).await.ok();
+        let gone = eventually("the cluster is gone", seconds(30), async || {
+            match self.clusters().get_opt(NAME).await {
+                Ok(None) => Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                other => bail!("{other:?}"),
+            }
+        });
+        if gone.await.is_err() {
+            let free = json!({"metadata": {"finalizers": []}});
+            self.clusters().patch(NAME, &PatchParams::default(), &Patch::Merge(&free)).await.ok();
+        }
+        self.helm(&["uninstall", &self.release(), "--wait", "--ignore-not-found"]).await.ok();
+        let namespaces: Api<Namespace> = Api::all(self.ground.client.clone());
+        for namespace in [self.ground.namespace.clone(), self.operators()] {
+            namespaces.delete(&namespace, &DeleteParams::default()).await.ok();
+        }
+    }
+}

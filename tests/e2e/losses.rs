@@ -1,0 +1,147 @@
+//! Servers that are lost: one, some, all. Nothing that clients have registered is lost with them.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::field::{Field, NAME, ROLLOUT, spec, story};
+use crate::harness::{eventually, seconds};
+
+const METAS: [&str; 3] = ["prod-meta-0", "prod-meta-1", "prod-meta-2"];
+const META: u16 = 9615;
+
+/// The peers of each meta's own raft configuration.
+async fn peers(field: &Field, meta: &str) -> Result<BTreeSet<String>> {
+    Ok(serde_json::from_str(&field.ground.get(meta, META, "/manage/queryPeer").await?.body)?)
+}
+
+/// Waits until every meta leads or follows, and all of them know the addresses that they have.
+async fn one_group(field: &Field, within: std::time::Duration) -> Result<()> {
+    eventually("the metas are one group", within, async || {
+        let mut addresses = BTreeSet::new();
+        for meta in METAS {
+            addresses.insert(field.ground.pod_ip(meta).await?);
+        }
+        for meta in METAS {
+            let health = field.ground.get(meta, META, "/health/check").await?;
+            ensure!(health.status == 200, "{meta}: {}", health.body);
+            let known = peers(field, meta).await?;
+            ensure!(known == addresses, "{meta} knows {known:?}, they are {addresses:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn started(field: &Field) -> Result<()> {
+    field.install().await?;
+    field.apply(&spec("5.4.3")).await?;
+    field.ready(ROLLOUT).await?;
+    field.start_client("5.4.3").await
+}
+
+/// A meta on a new address is let into the group by `changePeer`, with push as it was.
+#[tokio::test]
+async fn a_meta_that_comes_back_on_another_address_is_let_in_again() {
+    story("address", async |field| {
+        started(&field).await?;
+        field.ground.delete_pods(&["prod-meta-1"]).await?;
+        one_group(&field, seconds(90)).await?;
+        field.ready(seconds(60)).await?;
+        field.republish().await?;
+        field.all_received().await?;
+        // A data server and a session are replaced by Kubernetes, and the others hear of it.
+        field.ground.delete_pods(&["prod-data-0"]).await?;
+        field.ready(seconds(120)).await?;
+        field.ground.delete_pods(&["prod-session-1"]).await?;
+        field.ready(seconds(120)).await?;
+        field.republish().await?;
+        field.all_received().await?;
+        a_person_holds_push(&field).await
+    })
+    .await;
+}
+
+/// `spec.push.hold` keeps push closed; taken away, it opens. Push that a person closed at the metas stays closed.
+async fn a_person_holds_push(field: &Field) -> Result<()> {
+    let state = async |wanted: &str, owner: Value| {
+        eventually(&format!("push is {wanted}"), seconds(60), async || {
+            let push = field.object().await?["status"]["push"].clone();
+            if push["state"] == wanted && push["owner"] == owner { Ok(()) } else { bail!("{push}") }
+        })
+        .await
+    };
+    field.edit(json!({"push": {"hold": true}})).await?;
+    state("Closed", json!("Spec")).await?;
+    let before = field.client().await?["pushesTotal"].clone();
+    field.republish().await?;
+    field.edit(json!({"push": {"hold": false}})).await?;
+    state("Open", Value::Null).await?;
+    field.all_received().await?;
+    ensure!(field.client().await?["pushesTotal"] != before, "what was published meanwhile arrives");
+    // A person at the metas: the operator sees it, says so, and leaves it.
+    field.ground.get(METAS[0], META, "/stopPushDataSwitch/open").await?;
+    state("Closed", json!("Other")).await?;
+    field.ground.get(METAS[0], META, "/stopPushDataSwitch/close").await?;
+    state("Open", Value::Null).await
+}
+
+/// A power loss: every meta back on a new address with its volume. Nothing heals by itself; by the operator it does.
+#[tokio::test]
+async fn all_metas_on_new_addresses_become_one_group_again() {
+    story("power", async |field| {
+        started(&field).await?;
+        field.edit(json!({"recovery": {"metaMajority": {"mode": "Automatic"}}})).await?;
+        field.ready(seconds(60)).await?;
+        field.ground.delete_pods(&METAS).await?;
+        eventually("every meta answers", seconds(90), async || {
+            for meta in METAS {
+                field
+                    .ground
+                    .get(meta, META, "/health/check")
+                    .await
+                    .and_then(|r| if r.status == 503 { bail!("{}", r.body) } else { Ok(()) })?;
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+        .await?;
+        let answered = Instant::now();
+        one_group(&field, seconds(120)).await?;
+        println!(
+            "power loss: one group {:.1} s after the last meta answered",
+            answered.elapsed().as_secs_f64()
+        );
+        field.ready(ROLLOUT).await?;
+        ensure!(field.object().await?["status"]["push"]["state"] == "Open", "{}", field.summary().await);
+        field.republish().await?;
+        field.all_received().await?;
+        a_person_confirms(&field).await
+    })
+    .await;
+}
+
+/// By default a person decides: the incident is told with those who could survive, and a confirmation of it is enough.
+async fn a_person_confirms(field: &Field) -> Result<()> {
+    field.edit(json!({"recovery": {"metaMajority": {"mode": "Manual"}}})).await?;
+    field.ready(seconds(60)).await?;
+    field.ground.delete_pods(&METAS).await?;
+    let incident = eventually("an incident", seconds(120), async || {
+        let incident = field.object().await?["status"]["incident"].clone();
+        if incident["id"].is_string() { Ok(incident) } else { bail!("{}", field.summary().await) }
+    })
+    .await?;
+    let leader = field.object().await?["status"]["lastLeader"].clone();
+    ensure!(
+        incident["survivors"].as_array().is_some_and(|s| s.contains(&leader)),
+        "{incident}, last leader {leader}"
+    );
+    field.edit(json!({"recovery": {"metaMajority": {"confirm": {"incident": incident["id"], "survivor": leader}}}})).await?;
+    one_group(field, seconds(120)).await?;
+    field.ready(ROLLOUT).await?;
+    field.republish().await?;
+    field.all_received().await?;
+    ensure!(field.object().await?["metadata"]["name"] == NAME);
+    Ok(())
+}

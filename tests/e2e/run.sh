@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# run.sh [ARGS of the test program]: the stories of the whole product on a cluster of three nodes that is made for them and
+# goes with them; on the user's own cluster where KUBECONFIG is set.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+images=(sofa-operator sofa-registry mariadb registry-client)
+cargo test --locked --features e2e --test e2e --no-run
+if [ -z "${KUBECONFIG:-}" ]; then
+    export CLUSTER_ID=${CLUSTER_ID:-4}
+    trap 'KUBECONFIG="" tests/cluster/cluster.sh down' EXIT
+    tests/cluster/cluster.sh up 3 > /dev/null
+    eval "$(tests/cluster/cluster.sh env)"
+fi
+KUBECONFIG="${KUBECONFIG}" tests/cluster/cluster.sh load "${images[@]}"
+kubectl apply --server-side --force-conflicts -f crds/ > /dev/null
+# Two at a time: servers that start at once on two cores starve each other, and raft groups lose their leaders.
+cargo test --locked --features e2e --test e2e -- --test-threads="${E2E_THREADS:-2}" --nocapture "$@"
