@@ -21,12 +21,12 @@ deps: ## install what Debian has (as root); Go and Rust come from their own inst
 	.ci/deps.sh
 
 .PHONY: demo
-demo: ## a real SOFARegistry 5.4.3 on a real cluster: cluster up, images, servers in order, their health
-	tests/ground/demo.sh up
+demo: ## the operator runs a real SOFARegistry 5.4.3 on a real cluster: first start, rollout, a lost server
+	tests/e2e/demo.sh up
 
 .PHONY: demo-down
 demo-down: ## remove the demo and its cluster
-	tests/ground/demo.sh down
+	tests/e2e/demo.sh down
 
 .PHONY: test
 test: programs images test-unit test-packaging test-apiserver test-cluster test-ground test-e2e ## every test: the program's own, the cluster's, the servers'

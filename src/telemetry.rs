@@ -1,5 +1,6 @@
 //! Logs: text for people or JSON for programs, with a level that can be changed while it runs.
 
+use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::layer::SubscriberExt;
@@ -44,7 +45,10 @@ fn filter(level: &str) -> Result<EnvFilter, NoLevel> {
 /// If the level is none.
 pub fn begin(format: LogFormat, level: &str) -> Result<LogLevel, NoLevel> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     let lines = match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -13,6 +13,7 @@
 #                     too early never recovers)
 # WAIT_NAMES_SECONDS  how long a meta waits for the names of the others before it leaves them out (default 60). A blank
 #                     5.x meta waits on while fewer than a majority of all are known: alone it would form a new, empty cluster
+# WAIT_LISTED_SECONDS 5.x: how long a data node waits until every data node that the metas list answers (default 120)
 #
 # /etc/sofa-registry/application.properties, where it exists, wins over what is written here, not over JDBC_*.
 # raftData in $HOME is never wiped: a meta that comes back with it keeps what the cluster knew.
@@ -32,6 +33,7 @@ esac
 : "${HOME:=/home/sofa}"
 case ${WAIT:-true} in true | false) ;; *) fail "WAIT is '$WAIT': it must be true or false" ;; esac
 case ${WAIT_NAMES_SECONDS:=60} in '' | *[!0-9]*) fail "WAIT_NAMES_SECONDS is '$WAIT_NAMES_SECONDS': it must be a number" ;; esac
+case ${WAIT_LISTED_SECONDS:=120} in '' | *[!0-9]*) fail "WAIT_LISTED_SECONDS is '$WAIT_LISTED_SECONDS': it must be a number" ;; esac
 [ -n "${META_NODES:-}" ] || fail "META_NODES is empty: give the names of all MetaServers, comma separated"
 
 # As PID 1 a shell ignores SIGTERM unless it is told otherwise; java takes its place below.
@@ -72,6 +74,20 @@ a_meta_works() { for m in $all; do get "$m" /health/check > /dev/null && return;
 a_leader_is_warm() { for m in $all; do get "$m" /health/check | grep -q 'role:leader, warmuped:true' && return; done; return 1; }
 a_data_node_is_listed() { for m in $all; do get "$m" /digest/data/node/query | grep -q nodeUrl && return; done; return 1; }
 
+# A data node of 5.x that meets a listed one that is gone, its own predecessor above all, tries it five times, and then stays
+# INITIAL for minutes. One that was killed is listed for 30 s. An answer of any kind will do, also "500".
+answers() { timeout 2 wget -O /dev/null "http://$1:9622/health/check" 2>&1 | grep -q 'HTTP/\|saving to'; }
+listed_data_nodes_answer() {
+    for m in $all; do
+        listed=$(get "$m" /digest/data/node/query) || continue
+        for d in $(echo "$listed" | grep -o '"ip":"[0-9.]*"' | cut -d'"' -f4); do
+            [ "$d" = "$ip" ] || answers "$d" || return 1
+        done
+        return 0
+    done
+    return 1
+}
+
 # wait_for WHAT CONDITION: no limit; the kubelet's startup probe sets it.
 wait_for() {
     n=0
@@ -91,6 +107,13 @@ if [ "$role" = meta ] || [ "${WAIT:-true}" = false ]; then
 else
     wait_for "a MetaServer's /health/check is 200" a_meta_works
     case $version in 5.*) ;; *) wait_for "the leader of the MetaServers is warm" a_leader_is_warm ;; esac
+    case $role-$version in
+    data-5.*)
+        end=$(($(date +%s) + WAIT_LISTED_SECONDS))
+        say "data waits until every listed DataServer answers, or is listed no more"
+        until listed_data_nodes_answer || [ "$(date +%s)" -ge "$end" ]; do sleep 1; done
+        ;;
+    esac
     [ "$role" != session ] || wait_for "a DataServer is listed by a MetaServer" a_data_node_is_listed
 fi
 

@@ -85,7 +85,13 @@ impl KubePorts<'_> {
             StatefulSetChange::Replicas { name, replicas } => {
                 let kind = json!({"apiVersion": "apps/v1", "kind": "StatefulSet"});
                 let patch = json!({"spec": {"replicas": replicas}});
-                self.writer().ensure_fields(&kind, self.namespace(), name, &patch).await?;
+                match self.writer().ensure_fields(&kind, self.namespace(), name, &patch).await {
+                    // It is being taken away.
+                    Err(KubeError::NotFound(_)) if recorded(self.object).deleting => {}
+                    other => {
+                        other?;
+                    }
+                }
             }
         }
         Ok(())
@@ -227,6 +233,13 @@ pub(super) async fn let_go(context: &Context, object: &Value) -> Result<(), Fail
 
 impl ClusterObjects for KubePorts<'_> {
     async fn apply(&mut self, objects: &Objects) -> Result<(), Failure> {
+        if recorded(self.object).deleting {
+            // What its servers are made of goes by itself, also before them: only how many there are is decided here.
+            for change in &objects.stateful_sets {
+                self.set(change).await?;
+            }
+            return Ok(());
+        }
         self.grow(objects).await?;
         let whole = objects.to_json().map_err(|e| Failure::Refused(e.to_string()))?;
         let writer = self.writer();

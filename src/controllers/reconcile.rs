@@ -13,15 +13,16 @@ use super::context::Context;
 use super::gather::Source;
 use super::ports::{FINALIZER, KubePorts, let_go, recorded};
 use super::publish::publish;
-use super::registry::{Looked, Planned, look, rests};
-use crate::api::v1alpha1::ClusterStatus;
+use super::registry::{Looked, Planned, look};
+use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
 use crate::build::{Build, Objects, StatefulSetChange, role_name};
-use crate::effects::{self, Did, Failure, Outcome};
+use crate::effects::{self, Did, Failure, Outcome, Recorded};
 use crate::kube_io::{ChildKey, KubeError, kind_of};
+use crate::observe::Genesis;
 use crate::plan::{Command, Memory, Wake};
 use crate::render;
 use crate::status::{RegistryView, Subject, news, refused_write, registry_status, stalled_by, waits_for};
-use crate::types::fingerprint;
+use crate::types::{Moment, fingerprint};
 use crate::validate::Invalid;
 
 /// What came of a reconcile.
@@ -30,6 +31,9 @@ pub struct Reconciled {
     /// When to look again, if nothing happens before. `None`: when something happens.
     pub again: Option<Duration>,
 }
+
+/// A moment is rounded up by less than this.
+const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
 /// The kind that this controller is for.
 pub(super) const API_VERSION: &str = "middleware.sofastack.io/v1alpha1";
@@ -69,14 +73,18 @@ pub(super) async fn reconcile(context: &Context, namespace: &str, name: &str) ->
         (false, false) => object = take_hold(context, &object).await?,
         (_, true) => {}
     }
-    let mut looked = look(context, &object, Source::Cache).await?;
-    if let Looked::Planned(planned) = &looked
-        && is_at_rest(context, planned)?
-    {
-        context.metrics.noted(&planned.valid.common.identity, &planned.own.status);
-        return Ok(again(context, planned, None));
+    if let Some(span) = until_facts_count(&own.status) {
+        return Ok(Reconciled { again: Some(span) });
     }
-    if matches!(looked, Looked::Planned(_) | Looked::Missing(_)) {
+    let source = if is_under_way(&own) { Source::Server } else { Source::Cache };
+    let mut looked = look(context, &object, source).await?;
+    if source == Source::Cache {
+        if let Looked::Planned(planned) = &looked
+            && is_at_rest(context, planned)?
+        {
+            context.metrics.noted(&planned.valid.common.identity, &planned.own.status);
+            return Ok(again(context, planned, None));
+        }
         looked = look(context, &object, Source::Server).await?;
     }
     match looked {
@@ -88,6 +96,23 @@ pub(super) async fn reconcile(context: &Context, namespace: &str, name: &str) ->
         }
         Looked::Planned(planned) => act(context, &object, &planned).await,
     }
+}
+
+/// Whether something is under way: what the caches say may be older than the last act of it.
+fn is_under_way(own: &Recorded) -> bool {
+    let status = &own.status;
+    let runs = status.rollout.as_ref().is_some_and(|r| r.state != RolloutState::Done);
+    let holds = status.push.as_ref().is_some_and(|p| p.owner == Some(PushOwner::Operator));
+    own.deleting || runs || holds || status.incident.is_some()
+}
+
+/// What is seen before the last act counts for nothing, and that moment is kept in full seconds, rounded up: a look before it
+/// would be in vain. `None`: it is over.
+fn until_facts_count(status: &ClusterStatus) -> Option<Duration> {
+    let last = Moment::from(status.rollout.as_ref()?.last_act_at.as_ref()?);
+    let left = last.since(now());
+    // A clock that was set back is not waited for.
+    (!left.is_zero() && left <= LONGEST_ROUNDING).then(|| left + Duration::from_millis(1))
 }
 
 /// Puts our finalizer on: from now on the object does not go before it was ended in order.
@@ -130,7 +155,7 @@ fn is_at_rest(context: &Context, planned: &Planned) -> Result<bool, Failure> {
         && decision.marks.is_empty()
         && !decision.finished
         && planned.growth.is_empty();
-    if !idle || !rests(&planned.own.status, &planned.world) {
+    if !idle || is_under_way(&planned.own) || matches!(planned.world.genesis, Genesis::Begun { .. }) {
         return Ok(false);
     }
     if status_of(planned, &decision.memory, &planned.own.status) != planned.own.status {

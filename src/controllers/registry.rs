@@ -13,7 +13,7 @@ use crate::api::v1alpha1::{MembershipKind, Reason, RegistryClusterSpec, Role};
 use crate::build::{Build, ObservedVolumes, VolumeGrowth, role_name, volume_growth};
 use crate::effects::Recorded;
 use crate::kube_io::KubeError;
-use crate::observe::{Genesis, Listed, RegistryWorld, read_genesis, read_kubernetes, read_raft_group};
+use crate::observe::{Listed, RegistryWorld, read_genesis, read_kubernetes, read_raft_group};
 use crate::plan::{Decision, RegistryInput, RegistryTarget, plan_registry, registry_target};
 use crate::status::memory_of;
 use crate::types::{Bytes, ImageName, Moment};
@@ -164,12 +164,4 @@ fn volumes(listed: &Listed) -> ObservedVolumes {
     };
     let templates: BTreeMap<Role, Bytes> = listed.stateful_sets.iter().filter_map(template).collect();
     ObservedVolumes { claims: claims.collect(), templates }
-}
-
-/// Whether nothing is under way: nothing that a look by the caches could get wrong.
-pub(super) fn rests(status: &crate::api::v1alpha1::ClusterStatus, world: &RegistryWorld) -> bool {
-    use crate::api::v1alpha1::{PushOwner, RolloutState};
-    let run = status.rollout.as_ref().is_none_or(|r| matches!(r.state, RolloutState::Done));
-    let push = status.push.as_ref().is_none_or(|p| p.owner != Some(PushOwner::Operator));
-    run && push && status.incident.is_none() && !matches!(world.genesis, Genesis::Begun { .. })
 }

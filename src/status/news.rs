@@ -102,7 +102,9 @@ fn push(old: &ClusterStatus, new: &ClusterStatus) -> Option<News> {
             "PushClosed",
             "push is closed, and not by the operator: it stays so until a person opens it",
         ),
-        (PushState::Open, _) => (Weight::Normal, "PushOpened", "push is open on every SessionServer"),
+        (PushState::Open, _) if state(old).is_some_and(|before| before != PushState::Unknown) => {
+            (Weight::Normal, "PushOpened", "push is open on every SessionServer")
+        }
         _ => return None,
     };
     Some(News { weight, reason: reason.to_owned(), action: "Push", note: note.to_owned() })

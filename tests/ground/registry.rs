@@ -23,7 +23,8 @@ pub(crate) async fn bring_up(ground: &Ground, version: &str, roles: [(&str, &str
     let began = Instant::now();
     for (role, manifest) in roles {
         ground.apply(manifest).await?;
-        ground.ready(role, seconds(180)).await?;
+        // One that has started too early, on a machine that is busy, is started again after 100 s and then serves.
+        ground.ready(role, seconds(300)).await?;
         println!("{version}: {role} healthy after {:.1} s", began.elapsed().as_secs_f64());
     }
     Ok(())

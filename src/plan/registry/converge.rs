@@ -165,7 +165,7 @@ impl Picture<'_> {
     }
 
     /// Whether every member of a role that should be there serves.
-    fn all_serve(&self, role: Role) -> Result<(), Wait> {
+    pub(crate) fn all_serve(&self, role: Role) -> Result<(), Wait> {
         if self.replicas(role) == 0 {
             return Err(Wait::new(
                 Reason::WaitingForPod,

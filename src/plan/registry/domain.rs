@@ -34,7 +34,7 @@ impl Domain for Picture<'_> {
             ActKind::ScaleDown => {
                 act.targets.iter().all(|t| self.replicas(t.member.role) <= t.member.ordinal)
             }
-            ActKind::ResetPeer => self.has_reset(act),
+            ActKind::ResetPeer => self.has_reset(act) && self.peers_settled().is_ok(),
             // Closing twice equals once, and what a person closed meanwhile is then ours as it was written down. The others
             // are commands that equal themselves done twice.
             _ => false,

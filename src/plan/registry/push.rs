@@ -36,7 +36,7 @@ pub(crate) enum Reading {
 
 impl Picture<'_> {
     /// What the switch is. A session that refuses connections does not serve: its management port opens before the clients'.
-    /// One that does not answer in time may serve.
+    /// One that does not answer in time may serve. One that is deaf hears of no switch, and is told of nothing to push.
     pub(crate) fn reading(&self) -> Reading {
         let store = match self.stored_switch() {
             Ok(store) => store,
@@ -48,6 +48,9 @@ impl Picture<'_> {
                 continue;
             }
             let unreachable = pod.node == Node::Unreachable;
+            if !unreachable && self.is_deaf(member, pod) {
+                continue;
+            }
             match self.session_view(member) {
                 Ok(view) if !unreachable => match view.push {
                     Some(switch) if same(switch, store) => {}
@@ -242,7 +245,10 @@ impl Picture<'_> {
         let old = memory.push.clone();
         let reading = self.reading();
         let record = &mut memory.push;
+        let opening = memory.run.as_ref().is_some_and(is_opening);
         record.state = match (&reading, record.owner) {
+            // It is told to open, and the sessions have not heard of it yet.
+            (Reading::Closed, _) if opening => record.state,
             (Reading::Closed, _) => PushState::Closed,
             (Reading::Open | Reading::NeverSet, None) => PushState::Open,
             (Reading::Unknown(_), None) => PushState::Unknown,
@@ -381,6 +387,11 @@ fn is_switching(run: &Run) -> bool {
         ActKind::OpenPush => f.done_at.is_some(),
         _ => false,
     })
+}
+
+/// Whether push was told to open, as far as is written down.
+fn is_opening(run: &Run) -> bool {
+    run.act.as_ref().is_some_and(|f| f.act.kind == ActKind::OpenPush && f.done_at.is_some())
 }
 
 /// Whether a session's switch is that of the store: one that nobody has set is open on 5.x and closed on 6.x.

@@ -26,9 +26,9 @@ impl Picture<'_> {
         if self.disagree() {
             return None;
         }
-        if self.leader().is_some() {
+        if let Some((leader, _)) = self.leader() {
             // Only now, with a leader, can push be closed; the others join and broken members are repaired after that.
-            return self.close_in_incident(memory);
+            return self.finish_reset(leader).or_else(|| self.close_in_incident(memory));
         }
         if !self.majority_is_lost() {
             // The group may still elect a leader by itself: a second one beside it would be a second cluster.
@@ -52,6 +52,21 @@ impl Picture<'_> {
             Command::ResetPeer { survivor: self.address(survivor)? },
             "a majority of the metas is lost: this survivor begins anew with what it knows",
         ))
+    }
+
+    /// The first answer of a reset may be a refusal although it took effect; then the list that the others follow is still the
+    /// old one, until the call is repeated (measured: sofaregistry §6).
+    fn finish_reset(&self, leader: Member) -> Option<Next> {
+        let own = self.address(leader)?;
+        let alone: Addresses = [own].into();
+        let half_done = self.is_raft() && self.group() == Some(&alone) && self.lists()?.metas != alone;
+        half_done.then(|| {
+            Next::act(
+                Act::on(ActKind::ResetPeer, leader, self.pod(leader).map(|p| p.uid.clone())),
+                Command::ResetPeer { survivor: own },
+                "it leads alone, and the list that the others follow still has the metas that were",
+            )
+        })
     }
 
     /// The survivor on whom a person, or the spec, has decided, if it can be one now.

@@ -17,6 +17,9 @@ const UNLISTED_DATA_PATIENCE: Duration = Duration::from_secs(20);
 /// How long a session may: it finds new metas by itself.
 const UNLISTED_SESSION_PATIENCE: Duration = Duration::from_mins(1);
 
+/// Why a member that can hear of no meta is made again.
+const DEAF: &str = "all metas that it knew are gone, it hears of no others and never will (measured: ground)";
+
 /// Why a member that the metas do not list is made again.
 pub(crate) const UNLISTED: &str = "it says that it works and is in no list of the metas";
 
@@ -33,6 +36,13 @@ impl Picture<'_> {
                         other,
                         "it is made again, before the next one is",
                     )));
+                }
+                if role == Role::Session
+                    && why == DEAF
+                    && let Err(wait) = self.all_serve(Role::Data)
+                {
+                    // It would start without a data node, and what its clients register would be nowhere.
+                    return Some(Next::wait(wait));
                 }
                 if self.t.paused {
                     return Some(Next::wait(Wait::new(
@@ -100,6 +110,9 @@ impl Picture<'_> {
                 "it started without a leader or a data node and never recovers from that (measured: sofaregistry §1, fact 2)",
             );
         }
+        if self.is_deaf(member, pod) {
+            return Some(DEAF);
+        }
         let patience = if role == Role::Data { UNLISTED_DATA_PATIENCE } else { UNLISTED_SESSION_PATIENCE };
         let unlisted = self.waited(memory, Reason::MemberBroken, &member.to_string());
         (self.unlisted().any(|m| m == member) && unlisted >= patience).then_some(UNLISTED)
@@ -112,6 +125,20 @@ impl Picture<'_> {
         [Role::Data, Role::Session].into_iter().filter(move |_| settled).flat_map(|role| {
             self.pods(role).filter(|(m, p)| self.serves(*m) && !self.is_listed(*m, p)).map(|(m, _)| m)
         })
+    }
+
+    /// Whether a data node or session can hear of no meta: every address that it knows is that of no pod any more, as after a
+    /// power loss. It asks for names at its start only, so it stays like that.
+    pub(crate) fn is_deaf(&self, member: Member, pod: &Pod) -> bool {
+        let known = match member.role {
+            Role::Data => self.data_view(member).ok().and_then(|v| v.metas.as_ref()),
+            Role::Session => self.session_view(member).ok().and_then(|v| v.metas.as_ref()),
+            _ => None,
+        };
+        self.is_raft()
+            && self.lists().is_some()
+            && !self.is_listed(member, pod)
+            && known.is_some_and(|known| known.is_disjoint(&self.held_addresses(Role::Meta)))
     }
 
     /// Whether the metas list this member. What they list is not known while nobody leads: then it counts as listed.

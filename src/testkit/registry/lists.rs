@@ -78,8 +78,9 @@ impl FakeRegistry {
         }
     }
 
-    /// Nobody on the list leads or follows. Data waits for ever; a session looks at its configuration's names again and
-    /// comes back (§2; that it takes it 10 s is chosen).
+    /// Nobody on the list leads or follows. Data waits for ever; a session asks the addresses of its configuration again (§2;
+    /// that it takes it 10 s is chosen). Names in it were resolved when it started: with all metas on new addresses it waits for
+    /// ever too (seen in pods: `tests/e2e/losses.rs`).
     fn lost_metas(&mut self, ip: Ipv4Addr) {
         let Some(process) = self.processes.get(&ip).filter(|p| p.spec.role == ServerRole::Session) else {
             return;
@@ -95,7 +96,11 @@ impl FakeRegistry {
                 && p.spec.raft_group == group
                 && p.spec.data_center == center
         });
+        let configured = process.spec.config_metas.clone();
         let found: Vec<_> = found.into_iter().filter(|&m| self.leader_of(m).is_some()).collect();
+        if !found.iter().any(|m| configured.contains(m)) {
+            return;
+        }
         if let Some(process) = self.processes.get_mut(&ip).filter(|p| !found.is_empty() && p.metas != found) {
             process.metas = found;
             self.changed = true;

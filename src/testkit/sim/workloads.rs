@@ -118,6 +118,15 @@ fn of_one_line() -> Vec<Workload> {
             vec![Step { when: at_once, act: Act::Evict("prod-meta-1".to_owned()) }],
         ),
         story(
+            "single-meta-5",
+            Serving5,
+            false,
+            vec![
+                replicas(at_once, "meta", 1),
+                Step { when: Rest, act: Act::Evict("prod-meta-0".to_owned()) },
+            ],
+        ),
+        story(
             "power-loss-5",
             Serving5,
             false,
