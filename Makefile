@@ -71,8 +71,9 @@ pure: ## prove that the pure layers need no async runtime, HTTP client or Kubern
 	.ci/pure.sh
 
 .PHONY: crds
-crds: ## write crds/*.yaml from the types in src/api
+crds: ## write crds/*.yaml from the types in src/api, and the chart's copies
 	cargo run --locked --quiet --bin crdgen -- --dir crds
+	charts/sofa-operator/sync-crds.sh
 
 .PHONY: lint
 lint: ## formatting, clippy, shellcheck
@@ -80,7 +81,7 @@ lint: ## formatting, clippy, shellcheck
 	cargo clippy --locked --all-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 	shellcheck tests/cluster/cluster.sh tests/ground/*.sh tests/e2e/*.sh tests/packaging/*.sh charts/*/*.sh images/*.sh images/*/*.sh .ci/*.sh .ci/run
-	python3 -m py_compile images/build.py
+	python3 -m py_compile images/build.py tests/packaging/checks.py
 
 .PHONY: deny
 deny: ## licences, duplicate and banned crates, sources

@@ -6,7 +6,7 @@ packages=(
     containerd runc containernetworking-plugins iptables ipset iproute2 conntrack   # the nodes
     openssl curl python3 procps util-linux                                          # the control plane and its scripts
     mmdebstrap maven openjdk-17-jdk-headless unzip gcc libc6-dev                     # the images
-    git make shellcheck                                                              # building and checking
+    git make shellcheck python3-yaml lua5.4 lua5.1                                   # building and checking
 )
 missing=()
 for p in "${packages[@]}"; do

@@ -79,7 +79,6 @@ pub struct Shown {
 }
 
 /// The endpoints.
-#[must_use]
 pub fn router(shown: Shown) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))

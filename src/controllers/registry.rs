@@ -38,7 +38,7 @@ pub(super) enum Looked {
     /// Its spec is wrong.
     Invalid(Vec<Invalid>),
     /// Nothing of it runs yet, and something that its spec refers to is not there.
-    Missing(ValidRegistry),
+    Missing(Box<ValidRegistry>),
     /// It can be planned for.
     Planned(Box<Planned>),
 }
@@ -91,7 +91,7 @@ pub(super) async fn look(context: &Context, object: &Value, source: Source) -> R
     };
     let is_missing_something = !valid.common.waiting.is_empty();
     if is_missing_something && world.kubernetes.workloads.is_empty() && !own.deleting {
-        return Ok(Looked::Missing(valid));
+        return Ok(Looked::Missing(Box::new(valid)));
     }
     let world_ref = &mut world;
     gather::ask_all(context, &valid, world_ref).await;

@@ -31,7 +31,7 @@ const AFTER_SILENCE: Duration = Duration::from_millis(500);
 const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 /// And at most.
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
-const LONGEST_REFUSAL: Duration = Duration::from_secs(60);
+const LONGEST_REFUSAL: Duration = Duration::from_mins(1);
 
 /// How often in a row each cluster has failed.
 #[derive(Debug, Default)]
@@ -130,7 +130,7 @@ async fn one(
         Box::pin(async move {
             let (namespace, name) = (meta.namespace().unwrap_or_default(), meta.name_any());
             let started = Instant::now();
-            let result = reconcile(&context, &namespace, &name).await;
+            let result = Box::pin(reconcile(&context, &namespace, &name)).await;
             context.metrics.reconciled(KIND, started.elapsed());
             match result {
                 Ok(done) => {

@@ -206,7 +206,7 @@ impl Children {
                 Ok(watcher::Event::Apply(object)) => tell(Change::One(slim(object))),
                 Ok(watcher::Event::Delete(object)) => tell(Change::Gone(slim(object))),
                 Err(error) => {
-                    tracing::debug!(kind = %K::kind(&()), %error, "a watch broke off, it begins anew")
+                    tracing::debug!(kind = %K::kind(&()), %error, "a watch broke off, it begins anew");
                 }
             }
         }

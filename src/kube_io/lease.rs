@@ -127,7 +127,6 @@ struct Seen {
 }
 
 /// Contends for the lease for ever. The future that comes with the leadership has to be run.
-#[must_use]
 pub fn lead(client: Client, config: LeaseConfig) -> (Leadership, impl Future<Output = ()>) {
     let (sender, renewed) = watch::channel(None);
     let (tell, known) = watch::channel(false);

@@ -30,14 +30,14 @@ impl PodWriter {
         };
         let gates = pod.spec.as_ref().and_then(|s| s.scheduling_gates.as_deref()).unwrap_or_default();
         let Some(index) = gates.iter().position(|g| g.name == gate) else { return Ok(()) };
-        let path = format!("/spec/schedulingGates/{index}");
-        let patch = json!([
+        let gate_path = format!("/spec/schedulingGates/{index}");
+        let steps = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": format!("{path}/name"), "value": gate},
-            {"op": "remove", "path": path},
+            {"op": "test", "path": format!("{gate_path}/name"), "value": gate},
+            {"op": "remove", "path": gate_path},
         ]);
         let patch: json_patch::Patch =
-            serde_json::from_value(patch).map_err(|e| KubeError::Refused(e.to_string()))?;
+            serde_json::from_value(steps).map_err(|e| KubeError::Refused(e.to_string()))?;
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         self.pods.patch(name, &params, &Patch::<Pod>::Json(patch)).await?;
         Ok(())

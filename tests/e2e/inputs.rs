@@ -77,7 +77,8 @@ async fn hands_in_the_works(field: &Field) -> Result<()> {
     eventually("the StatefulSet is put right", seconds(30), async || {
         let set = serde_json::to_value(sets(field).get("prod-data").await?)?;
         let grace = &set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
-        if *grace == 7 { bail!("{grace}") } else { Ok(()) }
+        ensure!(*grace != 7, "{grace}");
+        Ok(())
     })
     .await?;
     let services: Api<Service> = Api::namespaced(field.ground.client.clone(), &field.ground.namespace);

@@ -14,8 +14,12 @@ program() {
 }
 HELM=${HELM:-$(program helm)} || die "helm is missing: make programs builds it"
 KUBECTL=${KUBECTL:-$(program kubectl)} || die "kubectl is missing: make programs builds it"
-python3 -c 'import yaml' 2> /dev/null || die "the Python module yaml is missing: apt-get install python3-yaml"
+# Debian's module is for Debian's Python, which need not be the first in the PATH.
+for python in python3 /usr/bin/python3 ''; do
+    [ -n "$python" ] || die "the Python module yaml is missing: apt-get install python3-yaml"
+    if "$python" -c 'import yaml' 2> /dev/null; then break; fi
+done
 export HELM KUBECTL
 # No cluster is asked: whatever the user's shell points at.
 export KUBECONFIG=/dev/null PYTHONDONTWRITEBYTECODE=1
-exec python3 checks.py "$@"
+exec "$python" checks.py "$@"

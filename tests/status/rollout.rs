@@ -63,7 +63,7 @@ fn a_site_is_opened_again_only_if_it_was_open_before() {
     cluster.change_template("t2");
     cluster.until("a meta is changed", |c, _| c.servers[&Member::new(META, 1)].revision == "t2");
     assert_eq!(cluster.sites[&east], PushSwitch::Closed, "together with ours");
-    assert_eq!(cluster.status.push.as_ref().unwrap().sites, [east.clone()]);
+    assert_eq!(cluster.status.push.as_ref().unwrap().sites, std::slice::from_ref(&east));
     cluster.until("it rests", |c, _| is_done(c));
     assert_eq!(cluster.sites[&east], PushSwitch::Open);
     assert_eq!(cluster.sites[&west], PushSwitch::Closed, "what another closed stays closed");
