@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::picture::Picture;
 use super::push::Reading;
 use crate::api::v1alpha1::{ActKind, Reason, Role};
-use crate::observe::PodPhase;
+use crate::observe::{Addresses, PodPhase};
 use crate::plan::machine::{Domain, Limits, Next, subject};
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::planted::Planted;
@@ -34,7 +34,7 @@ impl Domain for Picture<'_> {
             ActKind::ScaleDown => {
                 act.targets.iter().all(|t| self.replicas(t.member.role) <= t.member.ordinal)
             }
-            ActKind::ResetPeer => self.has_reset(act) && self.peers_settled().is_ok(),
+            ActKind::ResetPeer => self.has_reset(act),
             // Closing twice equals once, and what a person closed meanwhile is then ours as it was written down. The others
             // are commands that equal themselves done twice.
             _ => false,
@@ -51,7 +51,8 @@ impl Domain for Picture<'_> {
             ActKind::ClosePush => self.is_closed(),
             ActKind::OpenPush => self.is_open(),
             ActKind::ChangePeer => self.peers_settled().and_then(|()| self.is_in_or_out(act, memory)),
-            ActKind::ResetPeer if self.has_reset(act) => self.peers_settled(),
+            // Data and sessions that the survivor still lists know the metas that were, and leave its lists by themselves.
+            ActKind::ResetPeer if self.has_reset(act) => Ok(()),
             ActKind::ScaleUp | ActKind::ScaleDown if self.is_visible(act) => Ok(()),
             ActKind::DisableRenew if self.leader().is_some_and(|(_, v)| v.renew_off == Some(true)) => Ok(()),
             ActKind::ClearBlacklist if self.blacklist_is_clear() => Ok(()),
@@ -158,9 +159,10 @@ impl Picture<'_> {
 
     fn has_reset(&self, act: &Act) -> bool {
         let Some(survivor) = act.targets.first().map(|t| t.member) else { return false };
-        let own = self.address(survivor);
+        let alone: Addresses = self.address(survivor).into_iter().collect();
         self.leader().is_some_and(|(m, _)| m == survivor)
-            && self.group().is_some_and(|g| g.len() == 1 && own.is_some_and(|a| g.contains(&a)))
+            && self.group() == Some(&alone)
+            && self.lists().is_some_and(|lists| lists.metas == alone)
     }
 
     fn blacklist_is_clear(&self) -> bool {

@@ -1,0 +1,234 @@
+//! Members one by one: which is changed, repaired or added next, and when that is over.
+
+use std::time::Duration;
+
+use sofa_operator::admin::registry::wire::PushSwitch;
+use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState, StepKind, Strategy};
+use sofa_operator::observe::{Fact, Member, Node, Pod, PodPhase, RegistryWorld, Unknown};
+use sofa_operator::plan::{Admission, Command};
+
+use crate::cluster::{DATA, META, SESSION};
+use crate::{act, at_rest, decide, first_wait, pod, relist, remembered, state, stopped};
+
+/// In two groups, the first half of the sessions is restarted together, then the second.
+#[test]
+fn sessions_in_two_groups_go_by_halves() {
+    let mut cluster = at_rest();
+    let four = 4;
+    for ordinal in 2..four {
+        let server = cluster.servers[&Member::new(SESSION, 0)].clone();
+        cluster.servers.insert(Member::new(SESSION, ordinal), server);
+    }
+    cluster.workloads.get_mut(&SESSION).unwrap().replicas = four;
+    cluster.target.roles.get_mut(&SESSION).unwrap().replicas = four;
+    cluster.target.strategy = Strategy::TwoGroups;
+    cluster.target.roles.get_mut(&SESSION).unwrap().revision = "t2".to_owned();
+    cluster.generation += 1;
+    let mut groups = Vec::new();
+    while groups.len() < 2 {
+        let decision =
+            cluster.until("a group stops", |_, d| matches!(d.command, Some(Command::StopPods { .. })));
+        groups.push(stopped(&decision));
+        cluster.go_on();
+    }
+    assert_eq!(groups, [["session-0", "session-1"], ["session-2", "session-3"]]);
+}
+
+/// A data node that says that it works and is in no list serves nothing: after 20 s it is made again, but not while another
+/// one of its role is on its way.
+#[test]
+fn a_data_node_that_nobody_lists_is_made_again_alone() {
+    // How long ago the other one started, and whether the unlisted one is made again.
+    for (other, repaired) in
+        [(None, true), (Some(Duration::from_mins(4)), false), (Some(Duration::from_mins(6)), true)]
+    {
+        let mut cluster = at_rest();
+        let mut memory = remembered(&cluster);
+        let (unlisted, starting) = (Member::new(DATA, 0), Member::new(DATA, 1));
+        let address = cluster.address(unlisted).unwrap();
+        let began = cluster.now;
+        let mut first = None;
+        while cluster.now.since(began) < Duration::from_secs(40) {
+            let now = cluster.now;
+            let decision = decide(&cluster, &memory, |world| {
+                relist(world, |lists| lists.datas.retain(|a| *a != address));
+                if let Some(age) = other {
+                    let pod = world.kubernetes.pods.get_mut(&starting).unwrap();
+                    (pod.phase, pod.started) = (PodPhase::Starting, Some(now.before(age)));
+                    world.datas.insert(starting, Fact::unknown(Unknown::Refused, now));
+                }
+            });
+            if first.is_none() && !stopped(&decision).is_empty() {
+                assert_eq!(stopped(&decision), ["data-0"]);
+                first = Some(now.since(began));
+            }
+            memory = decision.memory;
+            cluster.wait(Duration::from_secs(2));
+        }
+        assert_eq!(first.is_some(), repaired, "{other:?}");
+        assert!(first.is_none_or(|after| after >= Duration::from_secs(20)), "{first:?}");
+    }
+}
+
+/// A pod that was told to stop is still there: its restart is not over before another pod has taken its place.
+#[test]
+fn a_restart_is_not_over_while_the_old_pod_is_there() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let member = Member::new(META, 2);
+    let old = cluster.world().kubernetes.pods[&member].clone();
+    cluster.until("it is stopped", |_, d| stopped(d) == ["meta-2"]);
+    cluster.wait(Duration::from_secs(2));
+    let memory = remembered(&cluster);
+    let stopping = decide(&cluster, &memory, |world| {
+        world.kubernetes.pods.insert(member, Pod { phase: PodPhase::Stopping, ..old.clone() });
+    });
+    assert_eq!(
+        (act(&stopping), state(&stopping)),
+        (Some(ActKind::RestartPods), Some(RolloutState::Verifying))
+    );
+    assert_eq!(first_wait(&stopping), (Reason::WaitingForPod, "meta-2"));
+    assert!(stopping.memory.run.unwrap().done.is_empty());
+    let gone = decide(&cluster, &memory, |_| {});
+    assert_eq!(
+        (act(&gone), first_wait(&gone)),
+        (Some(ActKind::RestartPods), (Reason::WaitingForPod, "meta-2"))
+    );
+}
+
+/// A server whose template never worked gives way to a newer one: when its time is over and its port is closed, ahead of all
+/// that work.
+#[test]
+fn a_session_that_never_listened_gives_way_to_a_newer_template() {
+    let member = Member::new(SESSION, 0);
+    for (why, minutes, repaired) in
+        [(Unknown::Refused, 5, true), (Unknown::Refused, 4, false), (Unknown::TimedOut, 5, false)]
+    {
+        let mut cluster = at_rest();
+        cluster.change_template("t2");
+        cluster.target.admission = Admission::Approval;
+        let memory = remembered(&cluster);
+        let at = cluster.now;
+        let decision = decide(&cluster, &memory, |world| {
+            pod(world, member).phase = PodPhase::Starting;
+            pod(world, member).started = Some(at.before(Duration::from_mins(minutes)));
+            world.sessions.insert(member, Fact::unknown(why, at));
+        });
+        assert_eq!(act(&decision), repaired.then_some(ActKind::RepairPod), "{why:?} after {minutes} min");
+    }
+}
+
+/// A server that works without a leader never recovers from that and is made again, but only under metas that are settled:
+/// before, it could not do better.
+#[test]
+fn a_session_that_does_not_work_is_made_again_under_settled_metas() {
+    let member = Member::new(SESSION, 0);
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    let idle = |world: &mut RegistryWorld| {
+        if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(&member) {
+            value.serving = false;
+        }
+    };
+    assert_eq!(act(&decide(&cluster, &memory, idle)), Some(ActKind::RepairPod));
+    let unsettled = decide(&cluster, &memory, |world| {
+        idle(world);
+        relist(world, |lists| lists.metas.clear());
+    });
+    assert_eq!(act(&unsettled), None);
+    let young = decide(&cluster, &memory, |world| {
+        idle(world);
+        pod(world, member).started = Some(cluster.now.before(Duration::from_mins(4)));
+    });
+    assert_eq!((act(&young), first_wait(&young)), (None, (Reason::WaitingForPod, "session-0")));
+}
+
+/// A pod on a node that does not answer is unknown, not gone: a change does not take it for one that may go.
+#[test]
+fn a_member_on_a_silent_node_is_not_restarted() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.until("the metas are changed", |c, d| {
+        let metas = c.servers.iter().filter(|(m, _)| m.role == META);
+        metas.clone().all(|(_, s)| s.revision == "t2" && s.phase == Some(PodPhase::Ready)) && act(d).is_none()
+    });
+    let member = Member::new(DATA, 1);
+    cluster.servers.get_mut(&member).unwrap().node = Node::Unreachable;
+    cluster.until("it waits for the node", |_, d| {
+        assert!(stopped(d).is_empty(), "{:?}", d.command);
+        act(d).is_none() && first_wait(d) == (Reason::NodeUnreachable, "data-1")
+    });
+}
+
+/// A change begins with the members that do not work.
+#[test]
+fn a_broken_member_is_changed_first() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let member = Member::new(META, 1);
+    cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed);
+    cluster.wait(Duration::from_secs(2));
+    let memory = remembered(&cluster);
+    let at = cluster.now;
+    let decision = decide(&cluster, &memory, |world| {
+        (pod(world, member).phase, pod(world, member).started) = (PodPhase::Starting, Some(at));
+        world.metas.insert(member, Fact::unknown(Unknown::Refused, at));
+    });
+    let act = decision
+        .memory
+        .run
+        .clone()
+        .and_then(|r| r.act)
+        .unwrap_or_else(|| panic!("{:?}", decision.report))
+        .act;
+    assert_eq!((act.kind, act.targets[0].member), (ActKind::RestartPods, member));
+}
+
+/// While one of a role is made again, no other one of it is stopped.
+#[test]
+fn no_second_member_of_a_role_is_stopped_beside_one_that_starts() {
+    for role in [META, DATA, SESSION] {
+        let mut cluster = at_rest();
+        cluster.change_template("t2");
+        let first = cluster
+            .until("one is stopped", |_, d| stopped(d).first().is_some_and(|m| m.starts_with(role.field())));
+        let first: Member = stopped(&first)[0].parse().unwrap();
+        for _ in 0..30 {
+            cluster.wait(Duration::from_secs(2));
+            let decision = cluster.reconcile();
+            assert!(stopped(&decision).is_empty(), "{role:?}");
+            // It is made, and does not get any further.
+            if cluster.servers[&first].phase.is_none() {
+                cluster.go_on();
+            }
+            cluster.servers.get_mut(&first).unwrap().phase = Some(PodPhase::Starting);
+        }
+    }
+}
+
+/// More servers of a role: that role alone gets them, once, also when the operator that asked was killed.
+#[test]
+fn a_role_grows_alone_and_once() {
+    for (role, wanted) in [(SESSION, 4), (DATA, 3)] {
+        let mut cluster = at_rest();
+        let had = cluster.workloads[&role].replicas;
+        cluster.target.roles.get_mut(&role).unwrap().replicas = 4;
+        cluster.generation += 1;
+        let memory = remembered(&cluster);
+        let written = decide(&cluster, &memory, |_| {});
+        assert_eq!(act(&written), Some(ActKind::ScaleUp));
+        let step = written.report.steps.iter().find(|s| s.kind == StepKind::ScaleRole).expect("it is told");
+        assert_eq!((step.role, step.what.as_str()), (Some(role), format!("{had} to 4").as_str()));
+        assert_eq!(written.report.steps.iter().filter(|s| s.kind == StepKind::ScaleRole).count(), 1);
+        let scaled = decide(&cluster, &written.memory, |_| {});
+        assert_eq!(scaled.command, Some(Command::Scale { role, replicas: wanted }));
+        for (other, desired) in &scaled.desired.roles {
+            let replicas = if *other == role { wanted } else { cluster.workloads[other].replicas };
+            assert_eq!(desired.replicas, replicas, "{other:?}");
+        }
+        let grown = decide(&cluster, &written.memory, |world| {
+            world.kubernetes.workloads.get_mut(&role).unwrap().replicas = wanted;
+        });
+        assert_eq!((grown.command.as_ref(), state(&grown)), (None, Some(RolloutState::Verifying)));
+    }
+}

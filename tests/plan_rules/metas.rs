@@ -1,0 +1,386 @@
+//! The metas: who they are, whom they list, and what is done when they cannot elect a leader.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use sofa_operator::admin::registry::wire::PushSwitch;
+use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, Reason, RolloutState};
+use sofa_operator::observe::{
+    Addresses, Fact, Genesis, Lists, Member, PodPhase, RegistryWorld, Standing, Unknown,
+};
+use sofa_operator::plan::{Command, Decision};
+
+use crate::cluster::{Cluster, DATA, META, SESSION};
+use crate::{act, at_rest, decide, first_wait, is_done, pod, relist, remembered, state, stopped, waits};
+
+/// Converged: the addresses of the pods are those that the metas list. A session that is listed and has no pod may serve.
+#[test]
+fn a_session_that_is_listed_without_a_pod_is_no_rest() {
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    assert_eq!(state(&decide(&cluster, &memory, |_| {})), Some(RolloutState::Done));
+    let stranger = Ipv4Addr::new(10, 99, 0, 1);
+    let decision = decide(&cluster, &memory, |w| relist(w, |l| l.sessions.extend([stranger])));
+    assert_ne!(state(&decision), Some(RolloutState::Done));
+    assert_eq!(waits(&decision), [Reason::WaitingForConvergence]);
+}
+
+/// A group that follows new addresses by itself is left to do so for five minutes, and is told after that.
+#[test]
+fn a_self_healing_group_is_told_only_when_it_does_not_heal() {
+    let mut cluster = at_rest();
+    cluster.target.membership = MembershipKind::RaftSelfHealing;
+    let meta = Member::new(META, 2);
+    let server = cluster.servers.get_mut(&meta).unwrap();
+    (server.made, server.phase) = (1, Some(PodPhase::Ready));
+    let began = cluster.now;
+    let told =
+        cluster.until("the group is told", |_, d| matches!(d.command, Some(Command::ChangePeer { .. })));
+    let waited = cluster.now.since(began);
+    assert!(waited >= Duration::from_mins(5) && waited < Duration::from_mins(6), "{waited:?}");
+    let Some(Command::ChangePeer { peers, .. }) = told.command else { panic!("{told:?}") };
+    assert!(peers.contains(&cluster.address(meta).unwrap()));
+    cluster.until("it rests", |c, _| is_done(c));
+}
+
+/// A world in which every meta answers and none leads.
+fn leaderless(world: &mut RegistryWorld) {
+    for fact in world.metas.values_mut() {
+        if let Fact::Known { value, .. } = fact {
+            (value.standing, value.lists, value.push) = (Standing::Outside, None, None);
+        }
+    }
+}
+
+/// Five metas, at rest.
+fn five_metas() -> Cluster {
+    let mut cluster = at_rest();
+    for ordinal in 3..5 {
+        let member = Member::new(META, ordinal);
+        cluster.servers.insert(member, cluster.servers[&Member::new(META, 0)].clone());
+        cluster.marked.insert(member);
+        cluster.group.extend(cluster.address(member));
+    }
+    cluster.workloads.get_mut(&META).unwrap().replicas = 5;
+    cluster.target.roles.get_mut(&META).unwrap().replicas = 5;
+    cluster.until("it rests", |c, _| is_done(c));
+    cluster
+}
+
+/// Metas that could elect a leader and do not: after two minutes one is started again, if those that are left can still elect
+/// one without it.
+#[test]
+fn a_meta_is_started_again_for_an_election_only_while_the_others_are_a_majority() {
+    // How many peers no pod has an address for, and whether one is started again.
+    for (lost, restarted) in [(0, true), (1, true), (2, false)] {
+        let cluster = &mut five_metas();
+        let mut memory = remembered(cluster);
+        let mut commands = BTreeSet::new();
+        let stale: Vec<Ipv4Addr> = (0..lost).filter_map(|n| cluster.address(Member::new(META, n))).collect();
+        let began = cluster.now;
+        let mut last = None;
+        while cluster.now.since(began) < Duration::from_secs(130) {
+            let decision = decide(cluster, &memory, |world| {
+                leaderless(world);
+                let metas = world.kubernetes.pods.iter_mut().filter(|(m, _)| m.role == META);
+                for (at, (_, pod)) in metas.enumerate().filter(|(at, _)| *at < stale.len()) {
+                    pod.address = Some(Ipv4Addr::new(10, 77, 0, u8::try_from(at).unwrap()));
+                }
+            });
+            commands.extend(stopped(&decision));
+            let waited = cluster.now.since(began);
+            assert!(commands.is_empty() || waited >= Duration::from_mins(2), "{commands:?} after {waited:?}");
+            memory = decision.memory.clone();
+            last = state(&decision);
+            cluster.wait(Duration::from_secs(2));
+        }
+        assert_eq!(commands.len(), usize::from(restarted), "{lost} lost: {commands:?}");
+        assert_eq!(last == Some(RolloutState::Halted), !restarted, "a person is told");
+    }
+}
+
+/// Two metas that work and name different peers may be two clusters: nothing is done, and after ten seconds a person is told.
+#[test]
+fn metas_that_name_different_peers_stop_everything() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let mut memory = remembered(&cluster);
+    for turn in 0..10_u64 {
+        let decision = decide(&cluster, &memory, |world| {
+            if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&Member::new(META, 2)) {
+                value.peers = Some([Ipv4Addr::new(10, 0, 0, 9)].into());
+            }
+        });
+        assert!(decision.command.is_none() && decision.memory.run.as_ref().unwrap().act.is_none());
+        let wanted = if turn < 5 { RolloutState::Gating } else { RolloutState::Halted };
+        assert_eq!(state(&decision), Some(wanted), "after {} s", turn * 2);
+        let told = decision.report.waits.iter().chain(&decision.report.halt).map(|w| w.reason);
+        assert_eq!(told.collect::<Vec<_>>(), [Reason::Split]);
+        memory = decision.memory;
+        cluster.wait(Duration::from_secs(2));
+    }
+}
+
+/// Whom the metas list has to know these metas: a session or data node that lists others is not done with their change.
+#[test]
+fn who_is_listed_has_to_know_the_metas() {
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    let other: Addresses = [Ipv4Addr::new(10, 0, 0, 9)].into();
+    let session = decide(&cluster, &memory, |world| {
+        if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(&Member::new(SESSION, 1)) {
+            value.metas = Some(other.clone());
+        }
+    });
+    let data = decide(&cluster, &memory, |world| {
+        if let Some(Fact::Known { value, .. }) = world.datas.get_mut(&Member::new(DATA, 1)) {
+            value.metas = None;
+        }
+    });
+    for (decision, subject) in [(session, "session-1"), (data, "data-1")] {
+        let told = decision.report.waits.iter().map(|w| (w.reason, w.subject.as_str()));
+        assert_eq!(told.collect::<Vec<_>>(), [(Reason::WaitingForPeers, subject)]);
+    }
+}
+
+/// Only when too few addresses are left to elect a leader is a majority lost; then the id of that loss is what a person
+/// confirms.
+#[test]
+fn a_majority_is_lost_when_half_of_the_group_or_less_can_vote() {
+    for (gone, lost) in [(0, false), (1, false), (2, false), (3, true), (4, true)] {
+        let cluster = five_metas();
+        let decision = decide(&cluster, &remembered(&cluster), |world| {
+            leaderless(world);
+            move_away(world, 5 - gone..5);
+        });
+        assert_eq!(decision.memory.incident.is_some(), lost, "{gone} of 5 have other addresses");
+    }
+}
+
+/// Gives these metas addresses that the group does not know.
+fn move_away(world: &mut RegistryWorld, ordinals: std::ops::Range<u32>) {
+    for ordinal in ordinals {
+        let address = Ipv4Addr::new(10, 77, 0, u8::try_from(ordinal).unwrap());
+        pod(world, Member::new(META, ordinal)).address = Some(address);
+    }
+}
+
+/// A survivor begins anew only when every other peer is proved gone, or is a pod of ours that answers and is in no group.
+#[test]
+fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
+    let mut cluster = five_metas();
+    let silent = Member::new(META, 1);
+    let lost = |world: &mut RegistryWorld| {
+        leaderless(world);
+        move_away(world, 2..5);
+    };
+    let found = decide(&cluster, &remembered(&cluster), lost);
+    assert_eq!(first_wait(&found).0, Reason::MetaMajorityLost);
+    let incident = found.memory.incident.clone().unwrap();
+    cluster.target.confirm = Some((incident.id, Member::new(META, 0)));
+    let at = cluster.now;
+    let held = decide(&cluster, &found.memory, |world| {
+        lost(world);
+        world.metas.insert(silent, Fact::unknown(Unknown::TimedOut, at));
+    });
+    assert_eq!((act(&held), first_wait(&held)), (None, (Reason::WaitingForPod, "meta-1")));
+    let goes_on = decide(&cluster, &found.memory, lost);
+    assert_eq!(act(&goes_on), Some(ActKind::ResetPeer));
+    let done = decide(&cluster, &goes_on.memory, lost);
+    let survivor = cluster.address(Member::new(META, 0)).unwrap();
+    assert_eq!(done.command, Some(Command::ResetPeer { survivor }));
+    // It shows: the survivor leads a group of its own.
+    cluster.wait(Duration::from_secs(2));
+    let seen = decide(&cluster, &done.memory, |world| {
+        lost(world);
+        for (member, fact) in &mut world.metas {
+            let Fact::Known { value, .. } = fact else { continue };
+            if *member == Member::new(META, 0) {
+                value.standing = Standing::Leader;
+                value.peers = Some([survivor].into());
+                value.lists = Some(Lists { metas: [survivor].into(), ..Lists::default() });
+                value.push = Some(PushSwitch::Open);
+            }
+        }
+    });
+    assert_ne!(act(&seen), Some(ActKind::ResetPeer), "it is over");
+    assert_eq!(seen.memory.incident.unwrap().id, goes_on.memory.incident.unwrap().id, "until all are back");
+}
+
+/// Two metas of 5.x have no majority without either: none is restarted while the other one serves alone.
+#[test]
+fn of_two_metas_none_is_restarted() {
+    let mut cluster = at_rest();
+    cluster.servers.remove(&Member::new(META, 2));
+    cluster.group = (0..2).filter_map(|n| cluster.address(Member::new(META, n))).collect();
+    cluster.workloads.get_mut(&META).unwrap().replicas = 2;
+    cluster.target.roles.get_mut(&META).unwrap().replicas = 2;
+    cluster.change_template("t2");
+    let closed = cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed);
+    assert!(stopped(&closed).is_empty());
+    let held = cluster.until("it waits", |_, d| waits(d) == [Reason::WaitingForQuorum]);
+    assert_eq!(held.command, None);
+}
+
+/// Fewer metas are wanted: push is closed, the last one leaves the group, and only then it is taken away.
+#[test]
+fn a_meta_leaves_the_group_before_it_is_taken_away() {
+    let mut cluster = at_rest();
+    let last = cluster.address(Member::new(META, 2)).unwrap();
+    cluster.target.roles.get_mut(&META).unwrap().replicas = 1;
+    cluster.generation += 1;
+    let asked =
+        cluster.until("the group is told", |_, d| matches!(d.command, Some(Command::ChangePeer { .. })));
+    let Some(Command::ChangePeer { peers, .. }) = asked.command else { panic!("{asked:?}") };
+    assert_eq!((peers.len(), peers.contains(&last)), (2, false));
+    assert_eq!((cluster.push, cluster.workloads[&META].replicas), (PushSwitch::Closed, 3));
+    cluster.wait(Duration::from_secs(2));
+    let next = decide(&cluster, &remembered(&cluster), |_| {});
+    assert_eq!(act(&next), Some(ActKind::ScaleDown));
+    let scaled = decide(&cluster, &next.memory, |_| {});
+    assert_eq!(scaled.command, Some(Command::Scale { role: META, replicas: 2 }));
+}
+
+/// An address that no member has any more is taken out of the group.
+#[test]
+fn an_address_that_is_left_over_leaves_the_group() {
+    let mut cluster = at_rest();
+    let members = cluster.group.clone();
+    cluster.group.insert(Ipv4Addr::new(10, 0, 9, 9));
+    let told =
+        cluster.until("the group is told", |_, d| matches!(d.command, Some(Command::ChangePeer { .. })));
+    let Some(Command::ChangePeer { peers, .. }) = told.command else { panic!("{told:?}") };
+    assert_eq!(peers, members);
+}
+
+/// All volumes of the metas are lost: nobody begins anew by himself, a person is told.
+#[test]
+fn blank_metas_without_any_member_are_a_persons_matter() {
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    let held = |known: bool| {
+        decide(&cluster, &memory, |world| {
+            world.metas.clear();
+            for ordinal in 0..3 {
+                let member = Member::new(META, ordinal);
+                (pod(world, member).phase, pod(world, member).address) = (PodPhase::Held, None);
+                world.kubernetes.claims.get_mut(&member).unwrap().marked = known && ordinal == 0;
+            }
+        })
+    };
+    let lost = held(false);
+    assert_eq!((act(&lost), first_wait(&lost).0), (None, Reason::MetaMajorityLost));
+    assert_eq!(state(&lost), Some(RolloutState::Halted));
+    let known = held(true);
+    let act = known.memory.run.unwrap().act.unwrap().act;
+    assert_eq!(
+        (act.kind, act.targets.len()),
+        (ActKind::ReleasePods, 1),
+        "the one whose volume is a member's"
+    );
+}
+
+/// The first start is written down when every meta has a pod and a claim, and never for a cluster that ends.
+#[test]
+fn a_first_start_is_not_begun_while_the_cluster_ends() {
+    let mut cluster = Cluster::nothing_yet();
+    cluster.reconcile();
+    cluster.go_on();
+    cluster.wait(Duration::from_secs(2));
+    let memory = remembered(&cluster);
+    assert!(
+        matches!(decide(&cluster, &memory, |_| {}).genesis, Some(Genesis::Begun { claims }) if claims.len() == 3)
+    );
+    cluster.deleting = true;
+    assert_eq!(decide(&cluster, &memory, |_| {}).genesis, None);
+    cluster.deleting = false;
+    let old = cluster.now.before(Duration::from_mins(1));
+    assert_eq!(decide(&cluster, &memory, |w| w.kubernetes.at = old).genesis, None);
+}
+
+/// The gate of a held meta is lifted once, also when the operator that lifted it was killed.
+#[test]
+fn a_gate_that_is_lifted_is_not_lifted_again() {
+    let mut cluster = Cluster::nothing_yet();
+    cluster.until("the release is written down", |_, d| act(d) == Some(ActKind::ReleasePods));
+    cluster.wait(Duration::from_secs(2));
+    let memory = remembered(&cluster);
+    assert!(
+        matches!(decide(&cluster, &memory, |_| {}).command, Some(Command::ReleasePods(targets)) if targets.len() == 3)
+    );
+    let lifted = decide(&cluster, &memory, |world| {
+        world.kubernetes.pods.values_mut().for_each(|p| p.phase = PodPhase::Starting);
+    });
+    assert_eq!((lifted.command.as_ref(), state(&lifted)), (None, Some(RolloutState::Verifying)));
+}
+
+/// On 6.x, addresses that never return are taken off the list of data nodes that are kept out.
+#[test]
+fn addresses_that_never_return_are_taken_off_the_blacklist() {
+    let mut cluster = at_rest();
+    cluster.target.membership = MembershipKind::Database;
+    let (gone, leader) = (Ipv4Addr::new(10, 1, 9, 9), cluster.address(Member::new(META, 0)).unwrap());
+    let six = |blacklist: Addresses| {
+        move |world: &mut RegistryWorld| {
+            let known: Addresses = [leader].into();
+            for fact in world.metas.values_mut() {
+                if let Fact::Known { value, .. } = fact {
+                    (value.peers, value.renew_off) = (Some(Addresses::new()), None);
+                    value.blacklist.clone_from(&blacklist);
+                    value.lists.as_mut().unwrap().metas =
+                        (0..3).map(|n| Ipv4Addr::new(10, META as u8, n, 0)).collect();
+                }
+            }
+            for fact in world.datas.values_mut() {
+                if let Fact::Known { value, .. } = fact {
+                    (value.metas, value.others) = (Some(known.clone()), None);
+                }
+            }
+            for fact in world.sessions.values_mut() {
+                if let Fact::Known { value, .. } = fact {
+                    value.metas = Some(known.clone());
+                }
+            }
+        }
+    };
+    let own = cluster.address(Member::new(DATA, 1)).unwrap();
+    let memory = remembered(&cluster);
+    let rests = decide(&cluster, &memory, six([own].into()));
+    assert_eq!((act(&rests), state(&rests)), (None, Some(RolloutState::Done)), "it takes itself off");
+    let seen = decide(&cluster, &memory, six([own, gone].into()));
+    assert_eq!(act(&seen), Some(ActKind::ClearBlacklist));
+    let told = decide(&cluster, &seen.memory, six([own, gone].into()));
+    assert_eq!(told.command, Some(Command::ClearBlacklist { via: leader, addresses: [gone].into() }));
+    cluster.wait(Duration::from_secs(2));
+    let waits = decide(&cluster, &told.memory, six([own, gone].into()));
+    assert_eq!(state(&waits), Some(RolloutState::Verifying));
+    assert_eq!(state(&decide(&cluster, &told.memory, six([own].into()))), Some(RolloutState::Done));
+}
+
+/// A meta whose volume was lost is let in blank, beside members that work; the next one waits until it is in the group.
+#[test]
+fn blank_metas_are_let_in_one_after_the_other() {
+    let cluster = five_metas();
+    let memory = remembered(&cluster);
+    let held = |world: &mut RegistryWorld, ordinal: u32| {
+        let member = Member::new(META, ordinal);
+        (pod(world, member).phase, pod(world, member).address) = (PodPhase::Held, None);
+        world.kubernetes.claims.get_mut(&member).unwrap().marked = false;
+        world.metas.remove(&member);
+    };
+    let both_held = |world: &mut RegistryWorld| {
+        held(world, 3);
+        held(world, 4);
+    };
+    let both = decide(&cluster, &memory, both_held);
+    let act_of = |d: &Decision| d.memory.run.clone().unwrap().act.map(|f| f.act);
+    let first = act_of(&both).expect("one of them is let in");
+    let members: Vec<Member> = first.targets.iter().map(|t| t.member).collect();
+    assert_eq!((first.kind, members), (ActKind::ReleasePods, vec![Member::new(META, 3)]));
+    let joining = decide(&cluster, &memory, |world| {
+        both_held(world);
+        pod(world, Member::new(META, 3)).phase = PodPhase::Starting;
+    });
+    assert!(act_of(&joining).is_none_or(|a| a.kind != ActKind::ReleasePods), "{joining:?}");
+}

@@ -1,0 +1,336 @@
+//! The push switch: who closed it, when it is closed and opened, and what is counted for that.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sofa_operator::admin::registry::wire::PushSwitch;
+use sofa_operator::api::v1alpha1::{ActKind, OnTimeout, PushOwner, PushState, Reason, RolloutState};
+use sofa_operator::observe::{Actor, Addresses, Fact, GroupView, Member, PodPhase, RegistryWorld, Unknown};
+use sofa_operator::plan::{Act, Command, Decision, GroupChange};
+use sofa_operator::types::DnsLabel;
+
+use crate::cluster::{Cluster, DATA, META, SESSION};
+use crate::{act, at_rest, decide, first_wait, is_done, remembered, state, stopped, waits};
+
+/// `spec.push.hold` closes push without a rollout, and taking it away opens it.
+#[test]
+fn a_hold_closes_push_and_its_end_opens_it() {
+    let mut cluster = at_rest();
+    cluster.target.hold = true;
+    cluster.until("it is held", |c, _| c.push == PushSwitch::Closed);
+    let held = cluster.until("it is ours", |_, d| state(d) != Some(RolloutState::Verifying));
+    assert_eq!((held.memory.push.owner, held.memory.push.state), (Some(PushOwner::Spec), PushState::Closed));
+    assert!(held.memory.push.why.unwrap().contains("spec.push.hold"));
+    cluster.wait(Duration::from_mins(10));
+    assert!(cluster.reconcile().command.is_none());
+    cluster.target.hold = false;
+    cluster.until("it is open again", |c, _| c.push == PushSwitch::Open);
+    cluster
+        .until("it rests", |c, d| is_done(c) && d.memory.push.owner.is_none() && d.memory.push.why.is_none());
+}
+
+/// Push that another closed stays closed through a whole rollout. What clients have is counted before its first act.
+#[test]
+fn a_rollout_under_push_that_another_closed_counts_and_leaves_it_closed() {
+    let mut cluster = at_rest();
+    cluster.push = PushSwitch::Closed;
+    let found = cluster.until("it is seen", |_, d| d.memory.push.owner == Some(PushOwner::Other));
+    assert!(found.memory.push.why.unwrap().contains("whoever closed it"));
+    cluster.change_template("t2");
+    let first = cluster.until("a pod is stopped", |_, d| !stopped(d).is_empty());
+    let baseline = first.memory.run.unwrap().baseline.expect("it was counted before");
+    assert_eq!((baseline.0.publishers, baseline.0.subscribers, baseline.0.watchers), (400, 200, 10));
+    let mut opened = false;
+    for _ in 0..200 {
+        opened |= matches!(cluster.reconcile().command, Some(Command::OpenPush { .. }));
+        cluster.wait(Duration::from_secs(2));
+        cluster.go_on();
+    }
+    assert!(!opened && cluster.push == PushSwitch::Closed);
+    assert!(cluster.servers.values().all(|s| s.revision == "t2"));
+}
+
+/// A cluster of a push group whose others hold nothing closed has nothing to close.
+#[test]
+fn push_is_closed_for_the_group_only_while_another_holds_it() {
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    let view = |others_hold| GroupView {
+        we_hold: false,
+        others_hold,
+        actor: if others_hold { Actor::Other } else { Actor::Nobody },
+        not_closed: BTreeSet::new(),
+    };
+    for (others_hold, acts) in [(false, None), (true, Some(ActKind::ClosePush))] {
+        let group = Fact::known(view(others_hold), cluster.now);
+        let decision = decide(&cluster, &memory, |w| w.group = Some(group));
+        let act = decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| f.act.kind);
+        assert_eq!(act, acts, "{others_hold}");
+    }
+}
+
+/// Push is closed only when each session can be read: one that does not answer may push.
+#[test]
+fn push_is_not_closed_while_a_session_does_not_answer() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let memory = remembered(&cluster);
+    let silent = Fact::unknown(Unknown::TimedOut, cluster.now);
+    let decision = decide(&cluster, &memory, |w| drop(w.sessions.insert(Member::new(SESSION, 1), silent)));
+    assert_eq!(decision.memory.run.as_ref().and_then(|r| r.act.as_ref()), None);
+    assert_eq!(waits(&decision), [Reason::SessionUnreachable]);
+    assert_eq!(decision.memory.push.owner, None);
+    let act = decide(&cluster, &memory, |_| {}).memory.run.unwrap().act.unwrap().act;
+    assert_eq!(act, Act::on_cluster(ActKind::ClosePush));
+}
+
+/// Runs a change to where what clients have is compared, with so many publishers on each session from then on.
+fn counting(
+    on_timeout: OnTimeout,
+    lost_ids: Option<u32>,
+    publishers: u64,
+    minutes: u64,
+) -> (Cluster, Decision) {
+    let mut cluster = at_rest();
+    cluster.target.verify.on_timeout = on_timeout;
+    cluster.change_template("t2");
+    cluster.until("all are changed", |c, d| {
+        c.servers.values().all(|s| s.revision == "t2" && s.phase == Some(PodPhase::Ready))
+            && d.memory.run.as_ref().is_some_and(|r| r.act.is_none())
+    });
+    let mut memory = remembered(&cluster);
+    let began = cluster.now;
+    let mut last = None;
+    while cluster.now.since(began) < Duration::from_mins(minutes) && cluster.push == PushSwitch::Closed {
+        cluster.wait(Duration::from_secs(5));
+        let at = cluster.now;
+        let decision = decide(&cluster, &memory, |world| {
+            for fact in world.sessions.values_mut() {
+                if let Fact::Known { value, .. } = fact {
+                    value.counts.as_mut().unwrap().publishers = publishers;
+                }
+            }
+            for fact in world.datas.values_mut() {
+                if let Fact::Known { value, .. } = fact {
+                    value.publishers = Some(2 * publishers);
+                }
+            }
+            world.lost_ids = lost_ids.map(|lost| Fact::known(lost, at));
+        });
+        if matches!(decision.command, Some(Command::OpenPush { .. })) {
+            cluster.push = PushSwitch::Open;
+        }
+        memory = decision.memory.clone();
+        last = Some(decision);
+    }
+    (cluster, last.unwrap())
+}
+
+/// Push is opened when the asked share of the clients is back. When they do not come back in time it is opened only if the
+/// spec says so and no id is known to be lost.
+#[test]
+fn push_is_opened_without_all_clients_only_where_the_spec_wants_it_and_nothing_is_lost() {
+    let opens = |on_timeout, lost, publishers, minutes| {
+        counting(on_timeout, lost, publishers, minutes).0.push == PushSwitch::Open
+    };
+    assert!(opens(OnTimeout::Hold, Some(0), 200, 2), "all are back");
+    assert!(opens(OnTimeout::Hold, Some(0), 180, 2), "90 % are asked for");
+    assert!(!opens(OnTimeout::Reopen, Some(0), 179, 19));
+    assert!(opens(OnTimeout::Reopen, Some(0), 179, 22));
+    assert!(!opens(OnTimeout::Reopen, Some(1), 179, 40));
+    assert!(!opens(OnTimeout::Reopen, None, 179, 40), "whether an id is lost is not known");
+    let (held, decision) = counting(OnTimeout::Hold, Some(0), 179, 40);
+    assert_eq!((held.push, state(&decision)), (PushSwitch::Closed, Some(RolloutState::Halted)));
+    assert_eq!(decision.report.halt.map(|w| w.reason), Some(Reason::CountsNotRecovered));
+}
+
+/// A switch that nobody has set is opened once, when all sessions work and nobody wants it otherwise.
+#[test]
+fn push_that_was_never_set_is_opened_first() {
+    let mut cluster = at_rest();
+    cluster.push = PushSwitch::NeverSet;
+    let memory = remembered(&cluster);
+    let act = |cluster: &Cluster, edit: fn(&mut RegistryWorld)| {
+        decide(cluster, &memory, edit).memory.run.and_then(|r| r.act).map(|f| f.act.kind)
+    };
+    assert_eq!(act(&cluster, |_| {}), Some(ActKind::OpenPush));
+    let starts = |w: &mut RegistryWorld| {
+        w.kubernetes.pods.get_mut(&Member::new(SESSION, 1)).unwrap().phase = PodPhase::Starting;
+        let at = w.kubernetes.at;
+        w.sessions.insert(Member::new(SESSION, 1), Fact::unknown(Unknown::Refused, at));
+    };
+    assert_eq!(act(&cluster, starts), None, "a session starts");
+    cluster.target.paused = true;
+    assert_eq!(act(&cluster, |_| {}), None, "a pause");
+    cluster.target.paused = false;
+    cluster.target.hold = true;
+    assert_eq!(act(&cluster, |_| {}), Some(ActKind::ClosePush), "a hold");
+}
+
+/// Push that we closed is opened when every role is as it should be, and no cluster of the group holds it closed.
+#[test]
+fn push_is_opened_when_all_is_as_it_should_be_and_nobody_holds_it() {
+    let mut cluster = at_rest();
+    cluster.push = PushSwitch::Closed;
+    let mut memory = remembered(&cluster);
+    (memory.push.owner, memory.push.state) = (Some(PushOwner::Operator), PushState::Closed);
+    assert_eq!(act(&decide(&cluster, &memory, |_| {})), Some(ActKind::OpenPush));
+    let unsettled = decide(&cluster, &memory, |world| {
+        if let Some(Fact::Known { value, .. }) = world.datas.get_mut(&Member::new(DATA, 1)) {
+            value.others = Some(Addresses::new());
+        }
+    });
+    assert_eq!((act(&unsettled), first_wait(&unsettled)), (None, (Reason::WaitingForConvergence, "data-1")));
+    for (we_hold, others_hold) in [(false, false), (true, false), (false, true), (true, true)] {
+        let view = GroupView { we_hold, others_hold, actor: Actor::Nobody, not_closed: BTreeSet::new() };
+        let fact = Fact::known(view, cluster.now);
+        let decision = decide(&cluster, &memory, |w| w.group = Some(fact));
+        let opens = !we_hold && !others_hold;
+        assert_eq!(act(&decision), opens.then_some(ActKind::OpenPush), "{we_hold} {others_hold}");
+        assert!(opens || first_wait(&decision) == (Reason::WaitingForPushGroup, "push group"));
+    }
+}
+
+/// A switch that cannot be read is neither open nor closed, and nobody's.
+#[test]
+fn a_switch_that_cannot_be_read_is_unknown() {
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    assert_eq!(memory.push.state, PushState::Open);
+    let silent = Fact::unknown(Unknown::TimedOut, cluster.now);
+    let decision = decide(&cluster, &memory, |w| drop(w.sessions.insert(Member::new(SESSION, 1), silent)));
+    assert_eq!((decision.memory.push.state, decision.memory.push.owner), (PushState::Unknown, None));
+}
+
+/// What clients have is counted when a rollout needs it, and not when somebody closes push long before.
+#[test]
+fn nothing_is_counted_while_nothing_is_changed() {
+    let mut cluster = at_rest();
+    cluster.push = PushSwitch::Closed;
+    let found = cluster.until("it is seen", |_, d| d.memory.push.owner == Some(PushOwner::Other));
+    assert_eq!(found.memory.run.unwrap().baseline, None);
+    cluster.wait(Duration::from_secs(2));
+    assert_eq!(cluster.reconcile().memory.run.unwrap().baseline, None);
+}
+
+/// Push that a person holds closed stays closed after a rollout; when the person lets go in the middle, the rollout opens it.
+#[test]
+fn a_hold_outlives_a_rollout_and_its_end_in_the_middle_passes_push_to_the_rollout() {
+    for lets_go in [false, true] {
+        let mut cluster = at_rest();
+        cluster.target.hold = true;
+        cluster.until("it is held", |_, d| d.memory.push.owner == Some(PushOwner::Spec));
+        cluster.change_template("t2");
+        cluster.until("a meta is stopped", |_, d| {
+            assert_eq!(d.memory.push.owner, Some(PushOwner::Spec));
+            !stopped(d).is_empty()
+        });
+        cluster.target.hold = !lets_go;
+        cluster.until("all are changed", |c, d| {
+            let owner = if lets_go { PushOwner::Operator } else { PushOwner::Spec };
+            assert_eq!((c.push, d.memory.push.owner), (PushSwitch::Closed, Some(owner)));
+            c.servers.values().all(|s| s.revision == "t2" && s.phase == Some(PodPhase::Ready))
+        });
+        cluster.until("it rests", |c, _| is_done(c));
+        assert_eq!(cluster.push, if lets_go { PushSwitch::Open } else { PushSwitch::Closed });
+    }
+}
+
+/// A session can miss the switch while metas are rebuilt: push is closed again after them, before any data node is stopped.
+#[test]
+fn push_is_closed_again_after_the_metas() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let mut closed_after = Vec::new();
+    loop {
+        let decision = cluster.until("push is closed or a data node stopped", |_, d| {
+            matches!(d.command, Some(Command::ClosePush { .. }))
+                || stopped(d).iter().any(|m| m.starts_with("data"))
+        });
+        if !stopped(&decision).is_empty() {
+            break;
+        }
+        closed_after
+            .push(cluster.servers.iter().filter(|(m, s)| m.role == META && s.revision == "t2").count());
+        cluster.wait(Duration::from_secs(2));
+    }
+    assert_eq!(closed_after, [0, 3]);
+}
+
+/// Our entry in the group's object stands there only while we need push closed.
+#[test]
+fn a_cluster_at_rest_holds_nothing_in_its_group() {
+    let mut cluster = at_rest();
+    let name: DnsLabel = "city".parse().unwrap();
+    cluster.target.push_group = Some(name.clone());
+    let memory = remembered(&cluster);
+    let change = |cluster: &Cluster, we_hold: bool, actor: Actor| {
+        let view = GroupView { we_hold, others_hold: false, actor, not_closed: BTreeSet::new() };
+        let fact = Fact::known(view, cluster.now);
+        decide(cluster, &memory, |w| w.group = Some(fact)).group
+    };
+    let leaves = Some(GroupChange { group: name.clone(), hold: false, act: false });
+    assert_eq!(change(&cluster, false, Actor::Nobody), None);
+    assert_eq!(change(&cluster, false, Actor::Other), None);
+    assert_eq!(change(&cluster, true, Actor::Nobody), leaves);
+    assert_eq!(change(&cluster, false, Actor::Us), leaves);
+    cluster.change_template("t2");
+    let enters = |act| Some(GroupChange { group: name.clone(), hold: true, act });
+    assert_eq!(change(&cluster, false, Actor::Nobody), enters(true));
+    assert_eq!(change(&cluster, false, Actor::Other), enters(false));
+    assert_eq!(change(&cluster, true, Actor::Us), None);
+}
+
+/// An act that fails as often as it may rests for a minute, and is then tried once, not all over again.
+#[test]
+fn a_halted_act_is_tried_once_a_minute() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let began = cluster.now;
+    let mut sent = Vec::new();
+    while cluster.now.since(began) < Duration::from_mins(10) {
+        if matches!(cluster.reconcile().command, Some(Command::ClosePush { .. })) {
+            sent.push(cluster.now);
+        }
+        // It is accepted, and has no effect.
+        cluster.push = PushSwitch::Open;
+        cluster.wait(Duration::from_secs(2));
+    }
+    let early = sent.iter().filter(|at| at.since(began) < Duration::from_mins(2)).count();
+    assert!((6..=7).contains(&early), "{early}");
+    let late: Vec<Duration> = sent[7..].windows(2).map(|w| w[1].since(w[0])).collect();
+    assert!(late.len() > 3 && late.iter().all(|pause| *pause >= Duration::from_mins(1)), "{late:?}");
+}
+
+/// A cluster that is deleted opens what it closed before its sessions end, and does not wait for that for ever.
+#[test]
+fn a_cluster_that_ends_opens_push_first() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.until("a meta is stopped", |_, d| !stopped(d).is_empty());
+    cluster.until("all metas work", |c, d| {
+        act(d).is_none() && c.servers.values().all(|s| s.phase == Some(PodPhase::Ready))
+    });
+    cluster.deleting = true;
+    let (memory, began) = (remembered(&cluster), cluster.now);
+    let opened = cluster.until("push is open", |c, d| {
+        assert!(c.push == PushSwitch::Open || d.desired.roles[&SESSION].replicas == 2);
+        d.desired.roles[&SESSION].replicas == 0
+    });
+    assert_eq!((cluster.push, opened.command), (PushSwitch::Open, None));
+    // Nobody leads, so nobody can open it: after five minutes the cluster ends all the same.
+    let mut cluster = Cluster { now: began, push: PushSwitch::Closed, ..cluster };
+    cluster.workloads.get_mut(&SESSION).unwrap().replicas = 2;
+    let mut memory = memory;
+    loop {
+        let decision = decide(&cluster, &memory, |w| w.metas.clear());
+        assert_eq!(decision.command, None);
+        if decision.desired.roles[&SESSION].replicas == 0 {
+            break;
+        }
+        memory = decision.memory;
+        cluster.wait(Duration::from_secs(10));
+        assert!(cluster.now.since(began) < Duration::from_mins(6));
+    }
+    assert!(cluster.now.since(began) >= Duration::from_mins(5));
+}
