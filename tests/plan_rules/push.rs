@@ -334,3 +334,29 @@ fn a_cluster_that_ends_opens_push_first() {
     }
     assert!(cluster.now.since(began) >= Duration::from_mins(5));
 }
+
+/// While another cluster of the push group holds push closed, ours is closed too, by us; when nobody holds it, it is opened.
+#[test]
+fn push_is_closed_with_the_group_and_opened_with_it() {
+    let mut cluster = at_rest();
+    cluster.target.push_group = Some("city".parse().unwrap());
+    let mut memory = remembered(&cluster);
+    for (others_hold, wanted) in [(true, PushSwitch::Closed), (false, PushSwitch::Open)] {
+        for _ in 0..10 {
+            let actor = if others_hold { Actor::Other } else { Actor::Nobody };
+            let view = GroupView { we_hold: false, others_hold, actor, not_closed: BTreeSet::new() };
+            let fact = Fact::known(view, cluster.now);
+            let decision = decide(&cluster, &memory, |w| w.group = Some(fact));
+            match decision.command {
+                Some(Command::ClosePush { .. }) => cluster.push = PushSwitch::Closed,
+                Some(Command::OpenPush { .. }) => cluster.push = PushSwitch::Open,
+                None => {}
+                Some(other) => panic!("{other:?}"),
+            }
+            memory = decision.memory;
+            cluster.wait(Duration::from_secs(2));
+        }
+        assert_eq!(cluster.push, wanted, "the others hold: {others_hold}");
+        assert_eq!(memory.push.owner, others_hold.then_some(PushOwner::Operator));
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ROLES;
 use super::picture::Picture;
 use super::push::Reading;
-use crate::api::v1alpha1::{ActKind, MembershipKind, OnTimeout, PushOwner, Reason, Role};
+use crate::api::v1alpha1::{ActKind, MembershipKind, OnTimeout, PushOwner, PushState, Reason, Role};
 use crate::observe::Actor;
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
@@ -230,7 +230,9 @@ impl Picture<'_> {
     pub(crate) fn close_for_group(&self, memory: &Memory) -> Option<Next> {
         let view = self.w.group.as_ref().and_then(|g| crate::observe::read(Some(g), self.cutoff).ok())?;
         let open = matches!(self.reading(), Reading::Open | Reading::Mixed { .. } | Reading::NeverSet);
-        (view.others_hold && open && memory.push.owner.is_none() && self.pods(Role::Session).next().is_some())
+        // Once it is written down that we close it, it is ours: the act is proposed again until it is done.
+        let free = memory.push.owner.is_none() || memory.push.state == PushState::Closing;
+        (view.others_hold && open && free && self.pods(Role::Session).next().is_some())
             .then(|| self.close(memory, "another cluster of the push group holds push closed"))
     }
 
