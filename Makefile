@@ -123,7 +123,7 @@ bench: ## measure what docs/benchmarks.md shows, and print it as JSON
 	tests/ground/bench.py
 
 .PHONY: ci
-ci: deps lint pure deny test ## what CI runs
+ci: deps lint pure deny test ## what CI runs; its log tells how long it took
 
 .PHONY: clean
 clean: ## remove what was built here; the cache outside ($SOFA_CACHE) stays
