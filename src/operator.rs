@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::direct::Direct;
 use crate::admin::proxied::Proxied;
+use crate::api::objects::OPERATOR;
 use crate::controllers::{self, Admins, Context, Settings};
 use crate::kube_io::{
-    Children, Leadership, LeaseConfig, Ledger, MANAGER, Objects, Scope, check_crds, give_back, lead,
+    Children, Leadership, LeaseConfig, Ledger, Objects, Scope, check_crds, give_back, lead,
 };
 use crate::metrics::Metrics;
 use crate::server::{self, Leader, Missing, Shown};
@@ -173,7 +174,7 @@ impl Operator {
 
     fn context(&self, children: Arc<Children>, ledger: Arc<Ledger>) -> Result<Context> {
         let args = &self.args;
-        let reporter = Reporter { controller: MANAGER.to_owned(), instance: args.identity.clone() };
+        let reporter = Reporter { controller: OPERATOR.to_owned(), instance: args.identity.clone() };
         Ok(Context {
             settings: Settings {
                 namespace: args.namespace.clone(),

@@ -1,6 +1,6 @@
 //! What a program of this package answers before it does anything else: its version.
 //!
-//! The operator and the plugin do nothing else yet, and say so.
+//! The plugin does nothing else yet, and says so.
 
 use std::process::ExitCode;
 

@@ -812,6 +812,39 @@ fn data_and_sessions_never_follow_metas_that_all_moved() {
     assert_eq!(net.nodes(led, "session"), set(&[31]), "restarted, it is back");
 }
 
+/// Three metas of 5.x are replaced, the leader last. Asked for what needs its store before `changePeer`, the first of them
+/// learns a group without its own new address: when the others have moved too it reaches nobody, whoever leads.
+#[test]
+fn section_14_a_meta_that_is_asked_before_it_is_let_in_reaches_no_store_later() {
+    for asked_early in [false, true] {
+        let mut net = Net::of(ServerLine::V5, 14, &all(&[11, 12, 13]), &[], &[]);
+        let leader = net.leader5(&all(&[11, 12, 13]));
+        let mut group: Vec<Ipv4Addr> = all(&[11, 12, 13]).into_iter().filter(|&m| m != leader).collect();
+        group.push(leader);
+        for turn in 0..3 {
+            let (old, new) = (group[turn], at(51 + u8::try_from(turn).expect("small")));
+            net.stop(old, Signal::Term);
+            net.pass(5_000);
+            group[turn] = new;
+            net.start_on(new, &group.clone(), old);
+            net.pass(6_000);
+            if turn == 0 && asked_early {
+                assert_eq!(net.meta(new, "/digest/pushSwitch").status, 200, "the leader tells it");
+            }
+            let serving: Vec<_> = group.iter().copied().filter(|&m| m != new && m != at(51)).collect();
+            assert_eq!(net.change(*serving.last().expect("another"), &group.clone()), Outcome::Accepted);
+            net.pass(1_000);
+        }
+        let status = net.meta(at(51), "/digest/pushSwitch").status;
+        let leads = net.raft(at(51)) == RaftStatus::Leader;
+        assert_ne!(net.raft(at(51)), RaftStatus::NotInGroup, "it says that it serves");
+        assert_eq!(status == 200, leads || !asked_early, "a leader reads its own store");
+        let opened = net.meta(at(51), OPEN).status == 200;
+        assert_eq!(opened, !asked_early, "and changes nothing, also as the leader");
+        assert_eq!(net.meta(at(52), OPEN).status, 200, "the others do");
+    }
+}
+
 #[test]
 fn section_12_a_stale_survivor_loses_what_it_missed() {
     let mut net = Net::serving(ServerLine::V5, 13);

@@ -1,8 +1,9 @@
 //! What is asked of each server and what is made of its answers: rules that the recorded answers alone do not show.
 
+use sofa_operator::admin::answer::Answer;
 use sofa_operator::admin::registry::wire::SessionCounts;
 use sofa_operator::api::v1alpha1::Role;
-use sofa_operator::observe::{Counts, Question, Speech};
+use sofa_operator::observe::{Counts, Question, Speech, Told, Unknown};
 
 /// Every figure that a gate needs is asked for: who is listed, the switch, what clients have; the health first.
 #[test]
@@ -23,6 +24,43 @@ fn each_role_is_asked_for_all_that_its_gates_need() {
     for (role, speech, questions) in cases {
         assert_eq!(Question::of(role, speech), questions, "{role:?} {speech:?}");
     }
+}
+
+/// A meta of a raft group that is in no group is asked for its peers alone (measured: sofaregistry §14); who does not answer is
+/// asked nothing more.
+#[test]
+fn a_meta_outside_its_group_is_not_asked_for_its_store() {
+    let health = |status, raft: &str| {
+        let success = status == 200;
+        let message = format!("MetaServerBoot raftServerStart:true, raftStatus:{raft}");
+        Ok(Answer::new(status, format!(r#"{{"success":{success},"message":"{message}"}}"#)))
+    };
+    let asked = |role, speech, health: Result<Answer, Unknown>| {
+        let mut told = Told::new();
+        let mut order = Vec::new();
+        while let Some(question) = Question::next(role, speech, &told) {
+            order.push(question);
+            told.insert(
+                question,
+                if question == Question::Health { health.clone() } else { Err(Unknown::TimedOut) },
+            );
+        }
+        order
+    };
+    let raft = |health| asked(Role::Meta, Speech::Raft, health);
+    assert_eq!(raft(health(500, "false")), [Question::Health, Question::Peers]);
+    assert_eq!(raft(Ok(Answer::new(200, "what?"))), [Question::Health, Question::Peers]);
+    for standing in ["Leader", "Follower"] {
+        assert_eq!(raft(health(200, standing)), Question::of(Role::Meta, Speech::Raft));
+    }
+    for role in [Role::Meta, Role::Data, Role::Session] {
+        for speech in [Speech::Raft, Speech::Database] {
+            assert_eq!(asked(role, speech, Err(Unknown::Refused)), [Question::Health]);
+        }
+    }
+    let other = asked(Role::Data, Speech::Raft, health(200, "false"));
+    assert_eq!(other, Question::of(Role::Data, Speech::Raft), "each is asked, also when one does not answer");
+    assert_eq!(asked(Role::Drmdata, Speech::Raft, health(200, "")), []);
 }
 
 /// Clients are back when each figure is at least the asked share of what it was.

@@ -6,6 +6,8 @@ use super::v1alpha1::Role;
 
 /// The label with the name of the cluster.
 pub const CLUSTER: &str = "middleware.sofastack.io/cluster";
+/// The finalizer of every cluster: it does not go before it was ended in order.
+pub const FINALIZER: &str = "middleware.sofastack.io/cluster";
 /// The label with the role, as `Role::field` has it.
 pub const ROLE: &str = "middleware.sofastack.io/role";
 /// The label of a pod with the revision of the template that it was made from.
@@ -18,7 +20,7 @@ pub const CONFIG: &str = "middleware.sofastack.io/config";
 pub const ADMISSION_GATE: &str = "middleware.sofastack.io/admission";
 /// The label by which workers of a PowerJob cluster, in its namespace, are let in; its value is the cluster's name.
 pub const WORKER_OF: &str = "middleware.sofastack.io/worker-of";
-/// `app.kubernetes.io/name` of the operator's own pods.
+/// `app.kubernetes.io/name` of the operator's own pods, and the field manager of everything that it writes.
 pub const OPERATOR: &str = "sofa-operator";
 /// The label with the name of the software.
 pub const APP: &str = "app.kubernetes.io/name";

@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use kube::Api;
 use kube::api::ListParams;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::clock::now;
 use super::context::Context;
@@ -21,8 +21,8 @@ use crate::admin::registry::wire::PushSwitch;
 use crate::admin::registry::{v5, v6};
 use crate::admin::transport::{Call, Method, NoAnswer, Server, Transport};
 use crate::api::objects::CLUSTER;
-use crate::api::v1alpha1::{ClusterStatus, PushGroup, PushState, RegistrySite, Role};
-use crate::kube_io::{KubeError, kind_of};
+use crate::api::v1alpha1::{ClusterStatus, PushGroup, PushState, RegistryCluster, RegistrySite, Role};
+use crate::kube_io::{KubeError, kind};
 use crate::observe::{
     Actor, Fact, GroupView, Heard, Listed, Member, Question, RegistryWorld, Speech, Told, Unknown, askable,
     genesis_name, note_told, orphaned_ids,
@@ -125,7 +125,7 @@ pub(super) async fn ask_all(context: &Context, valid: &ValidRegistry, world: &mu
 
 async fn ask(context: &Context, server: &Server, role: Role, speech: Speech) -> Told {
     let mut told = Told::new();
-    for question in Question::of(role, speech) {
+    while let Some(question) = Question::next(role, speech, &told) {
         let call = Call {
             to: server,
             method: Method::Get,
@@ -133,12 +133,7 @@ async fn ask(context: &Context, server: &Server, role: Role, speech: Speech) -> 
             fields: question.query(),
             limit: ANSWER_LIMIT,
         };
-        let answer = heard(context, call).await;
-        let silent = answer.is_err();
-        told.insert(*question, answer);
-        if silent && *question == Question::Health {
-            break;
-        }
+        told.insert(question, heard(context, call).await);
     }
     told
 }
@@ -262,8 +257,7 @@ async fn not_closed(
     valid: &ValidRegistry,
     group: &DnsLabel,
 ) -> Result<BTreeSet<String>, KubeError> {
-    let kind =
-        kind_of(&json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster"}))?;
+    let kind = kind::<RegistryCluster>();
     let mut found = BTreeSet::new();
     for part in context.settings.scope.parts() {
         for other in context.objects.list(&kind, part.as_deref().unwrap_or_default(), "").await? {

@@ -1,28 +1,27 @@
 //! The ports of `effects` onto a real API server and real servers.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::clock::now;
 use super::context::Context;
 use super::gather;
+use super::registry::Planned;
 use crate::admin::answer::Answer;
 use crate::admin::transport::{Call, NoAnswer, Server, Transport};
-use crate::api::objects::{ADMISSION_GATE, CLUSTER};
-use crate::api::v1alpha1::{ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, Role};
-use crate::build::{Objects, StatefulSetChange, VolumeGrowth, claim_name};
+use crate::api::objects::{ADMISSION_GATE, FINALIZER};
+use crate::api::v1alpha1::{
+    ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, RegistryCluster, Role,
+};
+use crate::build::{Objects, StatefulSetChange, claim_name, role_name};
 use crate::effects::{Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded};
-use crate::kube_io::{ChildKey, KubeError, Orphan, PodWriter, Writer, kind_of};
+use crate::kube_io::{ChildKey, KubeError, Orphan, PodWriter, Writer, kind};
 use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::types::{DnsLabel, Time};
-use crate::validate::ValidRegistry;
-
-/// The finalizer of every cluster.
-pub(super) const FINALIZER: &str = "middleware.sofastack.io/cluster";
+use crate::validate::{ValidCluster, ValidRegistry};
 
 impl From<KubeError> for Failure {
     fn from(error: KubeError) -> Self {
@@ -35,38 +34,28 @@ impl From<KubeError> for Failure {
     }
 }
 
-/// The object of a cluster, as an effect has to know it.
-pub(super) fn recorded(object: &Value) -> Recorded {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let status = object.get("status").cloned().unwrap_or_default();
-    Recorded {
-        uid: text("/metadata/uid"),
-        resource_version: text("/metadata/resourceVersion"),
-        generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
-        deleting: !text("/metadata/deletionTimestamp").is_empty(),
-        status: serde_json::from_value::<Option<ClusterStatus>>(status).ok().flatten().unwrap_or_default(),
-    }
-}
-
 /// The ports for one cluster in one turn.
 pub(super) struct KubePorts<'a> {
     pub(super) context: &'a Context,
     /// The object as it was read.
     pub(super) object: &'a Value,
-    pub(super) valid: &'a ValidRegistry,
-    /// Whose address is whose, for the way through the API server.
-    pub(super) members: BTreeMap<Ipv4Addr, Member>,
-    /// Volumes that have to grow.
-    pub(super) growth: Vec<VolumeGrowth>,
+    /// What was read besides, and decided.
+    pub(super) planned: &'a Planned,
+    /// The status that was written.
+    pub(super) written: Option<ClusterStatus>,
 }
 
 impl KubePorts<'_> {
+    fn valid(&self) -> &ValidRegistry {
+        &self.planned.valid
+    }
+
     fn namespace(&self) -> &str {
-        &self.valid.common.identity.namespace
+        &self.valid().common.identity.namespace
     }
 
     fn cluster(&self) -> &str {
-        &self.valid.common.identity.name
+        &self.valid().common.identity.name
     }
 
     fn writer(&self) -> Writer<'_> {
@@ -83,11 +72,11 @@ impl KubePorts<'_> {
                 self.writer().ensure(&json(set)?).await?;
             }
             StatefulSetChange::Replicas { name, replicas } => {
-                let kind = json!({"apiVersion": "apps/v1", "kind": "StatefulSet"});
+                let sets = kind::<StatefulSet>();
                 let patch = json!({"spec": {"replicas": replicas}});
-                match self.writer().ensure_fields(&kind, self.namespace(), name, &patch).await {
+                match self.writer().ensure_fields(&sets, self.namespace(), name, &patch).await {
                     // It is being taken away.
-                    Err(KubeError::NotFound(_)) if recorded(self.object).deleting => {}
+                    Err(KubeError::NotFound(_)) if self.planned.own.deleting => {}
                     other => {
                         other?;
                     }
@@ -100,19 +89,18 @@ impl KubePorts<'_> {
     /// Larger volumes: each claim is asked to grow, and a StatefulSet whose claim template is too small is made anew around
     /// its pods, which nobody notices.
     async fn grow(&self, objects: &Objects) -> Result<(), Failure> {
-        for growth in &self.growth {
-            let claims = kind_of(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim"}))?;
+        let (claims, sets) = (kind::<PersistentVolumeClaim>(), kind::<StatefulSet>());
+        for growth in &self.planned.growth {
             for claim in &growth.claims {
                 let patch = json!({"spec": {"resources": {"requests": {"storage": claim.size.to_string()}}}});
                 self.context.objects.merge(&claims, self.namespace(), &claim.name, &patch).await?;
             }
-            let name = crate::build::role_name(self.cluster(), growth.role);
+            let name = role_name(self.cluster(), growth.role);
             let is_whole = objects
                 .stateful_sets
                 .iter()
                 .any(|s| s.name() == name && matches!(s, StatefulSetChange::Full(_)));
             if growth.recreate && is_whole {
-                let sets = kind_of(&json!({"apiVersion": "apps/v1", "kind": "StatefulSet"}))?;
                 let present = self.context.objects.get(&sets, self.namespace(), &name).await?;
                 let uid = present.as_ref().and_then(|s| s.pointer("/metadata/uid")?.as_str());
                 if let Some(uid) = uid {
@@ -127,29 +115,20 @@ impl KubePorts<'_> {
     /// What outlives a cluster, and goes only where the spec says so: the volumes, and the record of the first start, without
     /// which new volumes would never be let in together.
     async fn delete_data(&self) -> Result<(), Failure> {
-        let objects = &self.context.objects;
-        let claims = kind_of(&json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim"}))?;
-        let records = kind_of(&json!({"apiVersion": "v1", "kind": "ConfigMap"}))?;
-        let own = format!("{CLUSTER}={}", self.cluster());
-        let mut gone = objects.list(&claims, self.namespace(), &own).await?;
-        gone.retain(|claim| {
-            let name = claim.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            let prefixes = [Role::Meta, Role::Data, Role::Session];
-            prefixes.iter().any(|role| {
-                name.strip_prefix(&format!("home-{}-", crate::build::role_name(self.cluster(), *role)))
-                    .is_some_and(|ordinal| ordinal.bytes().all(|b| b.is_ascii_digit()))
-            })
-        });
-        for (kind, object) in gone.iter().map(|claim| (&claims, claim)).chain(
-            objects
-                .get(&records, self.namespace(), &genesis_name(self.cluster()))
-                .await?
-                .iter()
-                .map(|r| (&records, r)),
-        ) {
-            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let (name, uid) = (text("/metadata/name"), text("/metadata/uid"));
-            objects.delete(kind, self.namespace(), name, uid, Orphan::Nothing).await?;
+        let (objects, claims, records) =
+            (&self.context.objects, kind::<PersistentVolumeClaim>(), kind::<ConfigMap>());
+        for (member, claim) in &self.planned.world.kubernetes.claims {
+            // A cluster of another kind may have the same name.
+            if self.valid().component(member.role).is_some() {
+                let name = claim_name(self.cluster(), member.role, member.ordinal);
+                objects.delete(&claims, self.namespace(), &name, &claim.uid, Orphan::Nothing).await?;
+            }
+        }
+        let name = genesis_name(self.cluster());
+        let record = objects.get(&records, self.namespace(), &name).await?;
+        let uid = record.as_ref().and_then(|r| r.pointer("/metadata/uid")?.as_str());
+        if let Some(uid) = uid {
+            objects.delete(&records, self.namespace(), &name, uid, Orphan::Nothing).await?;
         }
         Ok(())
     }
@@ -168,13 +147,13 @@ impl KubePorts<'_> {
 
     /// A site is told by the first of its metas that listens and leads, or is not asked to.
     async fn tell_site(&self, site: &DnsLabel, request: &AdminRequest) -> Result<Answer, Failure> {
-        let Some(site) = self.valid.remote_sites.iter().find(|s| s.name == *site) else {
+        let Some(site) = self.valid().remote_sites.iter().find(|s| s.name == *site) else {
             return Err(Failure::Refused(format!(
                 "remoteSites has no {site} any more: its push has to be looked after by hand"
             )));
         };
         let mut last = Failure::Refused(format!("site {} has no metaAddresses", site.name));
-        for server in gather::site_servers(self.valid, site) {
+        for server in gather::site_servers(self.valid(), site) {
             match self.sent(&server, request).await {
                 Ok(answer) if answer.location.is_none() => return Ok(answer),
                 Ok(_) => last = Failure::Refused(format!("{server} does not lead")),
@@ -193,9 +172,9 @@ fn json(object: &impl Serialize) -> Result<Value, Failure> {
 
 impl Record for KubePorts<'_> {
     async fn read(&mut self) -> Result<Option<Recorded>, Failure> {
-        let kind = kind_of(self.object)?;
-        let object = self.context.objects.get(&kind, self.namespace(), self.cluster()).await?;
-        Ok(object.as_ref().map(recorded))
+        let clusters = kind::<RegistryCluster>();
+        let object = self.context.objects.get(&clusters, self.namespace(), self.cluster()).await?;
+        Ok(object.as_ref().map(Recorded::of))
     }
 
     async fn write(&mut self, status: &ClusterStatus, resource_version: &str) -> Result<(), Failure> {
@@ -203,37 +182,60 @@ impl Record for KubePorts<'_> {
         object["status"] = json(status)?;
         object["metadata"]["resourceVersion"] = resource_version.into();
         self.context.objects.replace_status(&object).await?;
+        self.written = Some(status.clone());
         Ok(())
     }
 
     async fn let_go(&mut self) -> Result<(), Failure> {
-        if self.valid.common.deletion == DeletionPolicy::DeleteData {
+        if self.valid().common.deletion == DeletionPolicy::DeleteData {
             self.delete_data().await?;
         }
         let_go(self.context, self.object).await
     }
 }
 
-/// Takes our finalizer off.
+/// The finalizers of an object.
+fn finalizers(object: &Value) -> Vec<Value> {
+    object.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// Whether ours is among them.
+pub(super) fn is_held(object: &Value) -> bool {
+    finalizers(object).iter().any(|f| f == FINALIZER)
+}
+
+/// Puts our finalizer on: from now on the object does not go before it was ended in order.
+pub(super) async fn take_hold(context: &Context, object: &Value) -> Result<Value, KubeError> {
+    let mut all = finalizers(object);
+    all.push(FINALIZER.into());
+    set_finalizers(context, object, &all).await
+}
+
+/// Takes our finalizer off. An object that is gone is no error.
 pub(super) async fn let_go(context: &Context, object: &Value) -> Result<(), Failure> {
-    let kind = kind_of(object)?;
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    let Some(present) = context.objects.get(&kind, namespace, name).await? else { return Ok(()) };
-    let finalizers =
-        present.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
-    let left: Vec<Value> = finalizers.into_iter().filter(|f| f != FINALIZER).collect();
-    let version = present.pointer("/metadata/resourceVersion");
-    let patch = json!({"metadata": {"finalizers": left, "resourceVersion": version}});
-    match context.objects.merge(&kind, namespace, name, &patch).await {
+    let present = context.objects.get(&kind::<RegistryCluster>(), namespace, name).await?;
+    let Some(present) = present else { return Ok(()) };
+    let left: Vec<Value> = finalizers(&present).into_iter().filter(|f| f != FINALIZER).collect();
+    match set_finalizers(context, &present, &left).await {
         Ok(_) | Err(KubeError::NotFound(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
+/// Gives an object these finalizers, if it is as it was read.
+async fn set_finalizers(context: &Context, object: &Value, all: &[Value]) -> Result<Value, KubeError> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let version = object.pointer("/metadata/resourceVersion");
+    let patch = json!({"metadata": {"finalizers": all, "resourceVersion": version}});
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    context.objects.merge(&kind::<RegistryCluster>(), namespace, name, &patch).await
+}
+
 impl ClusterObjects for KubePorts<'_> {
     async fn apply(&mut self, objects: &Objects) -> Result<(), Failure> {
-        if recorded(self.object).deleting {
+        if self.planned.own.deleting {
             // What its servers are made of goes by itself, also before them: only how many there are is decided here.
             for change in &objects.stateful_sets {
                 self.set(change).await?;
@@ -252,15 +254,15 @@ impl ClusterObjects for KubePorts<'_> {
             }
         }
         let wanted: Vec<ChildKey> = whole.iter().map(ChildKey::of).collect::<Result<_, _>>()?;
-        writer.prune(self.namespace(), &self.valid.common.identity.uid, &wanted).await?;
+        writer.prune(self.namespace(), &self.valid().common.identity.uid, &wanted).await?;
         Ok(())
     }
 
     async fn mark(&mut self, member: Member) -> Result<(), Failure> {
-        let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim"});
+        let claims = kind::<PersistentVolumeClaim>();
         let name = claim_name(self.cluster(), member.role, member.ordinal);
         let patch = json!({"metadata": {"annotations": {MEMBER_ANNOTATION: IS_MEMBER}}});
-        self.writer().ensure_fields(&claim, self.namespace(), &name, &patch).await?;
+        self.writer().ensure_fields(&claims, self.namespace(), &name, &patch).await?;
         Ok(())
     }
 
@@ -269,7 +271,7 @@ impl ClusterObjects for KubePorts<'_> {
         let record = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": genesis_name(self.cluster()), "namespace": self.namespace(), "labels": {
                 "app.kubernetes.io/managed-by": crate::api::objects::OPERATOR}},
-            "data": genesis_data(genesis, &self.valid.raft_group)});
+            "data": genesis_data(genesis, &self.valid().raft_group)});
         self.context.objects.apply(&record).await?;
         Ok(())
     }
@@ -290,7 +292,7 @@ impl ClusterObjects for KubePorts<'_> {
 /// The group's object after a change of our entries in it. `None`: there is nothing to change. Its resourceVersion is the
 /// one that was read: whoever was faster wins, and we look again.
 fn next_group(present: Option<&PushGroup>, change: &GroupChange, ports: &KubePorts<'_>) -> Option<PushGroup> {
-    let identity = &ports.valid.common.identity;
+    let identity = &ports.valid().common.identity;
     let mut next = present.cloned().unwrap_or_else(|| {
         let mut group = PushGroup::new(change.group.as_str(), crate::api::v1alpha1::PushGroupSpec::default());
         group.metadata.namespace = Some(ports.context.settings.namespace.clone());
@@ -357,8 +359,10 @@ impl Admin for KubePorts<'_> {
             Recipient::Meta(ip) => *ip,
             Recipient::Site(site) => return self.tell_site(site, request).await,
         };
-        let member = self.members.get(&ip).copied().unwrap_or(Member::new(Role::Meta, 0));
-        let server = gather::server(self.valid, member, ip);
+        // Whose address it is, for the way through the API server.
+        let pods = &self.planned.world.kubernetes.pods;
+        let member = pods.iter().find(|(_, pod)| pod.address == Some(ip)).map(|(member, _)| *member);
+        let server = gather::server(self.valid(), member.unwrap_or(Member::new(Role::Meta, 0)), ip);
         let answer = self.sent(&server, request).await;
         answer.map_err(|why| Failure::Unanswered(why.to_string()))
     }

@@ -3,7 +3,6 @@
 //! It looks by the caches first. If that look would change anything at all, it looks again past them, and only by that look
 //! is anything written.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,13 +10,13 @@ use serde_json::{Value, json};
 use super::clock::now;
 use super::context::Context;
 use super::gather::Source;
-use super::ports::{FINALIZER, KubePorts, let_go, recorded};
+use super::ports::{KubePorts, is_held, let_go, take_hold};
 use super::publish::publish;
 use super::registry::{Looked, Planned, look};
-use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
+use crate::api::v1alpha1::{ClusterStatus, PushOwner, RegistryCluster, RolloutState};
 use crate::build::{Build, Objects, StatefulSetChange, role_name};
 use crate::effects::{self, Did, Failure, Outcome, Recorded};
-use crate::kube_io::{ChildKey, KubeError, kind_of};
+use crate::kube_io::{ChildKey, KubeError, kind};
 use crate::observe::Genesis;
 use crate::plan::{Command, Memory, Wake};
 use crate::render;
@@ -35,21 +34,11 @@ pub struct Reconciled {
 /// A moment is rounded up by less than this.
 const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
-/// The kind that this controller is for.
-pub(super) const API_VERSION: &str = "middleware.sofastack.io/v1alpha1";
-/// Its kind.
-pub(super) const KIND: &str = "RegistryCluster";
-
 /// The object of a cluster, past every cache.
 async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<Value>, KubeError> {
-    let kind = kind_of(&json!({"apiVersion": API_VERSION, "kind": KIND}))?;
-    let mut found = context.objects.get(&kind, namespace, name).await?;
-    if let Some(object) = &mut found {
-        object["apiVersion"] = API_VERSION.into();
-        object["kind"] = KIND.into();
-        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            meta.remove("managedFields");
-        }
+    let mut found = context.objects.get(&kind::<RegistryCluster>(), namespace, name).await?;
+    if let Some(meta) = found.as_mut().and_then(|object| object.get_mut("metadata")?.as_object_mut()) {
+        meta.remove("managedFields");
     }
     Ok(found)
 }
@@ -63,12 +52,8 @@ pub(super) async fn reconcile(context: &Context, namespace: &str, name: &str) ->
         context.metrics.forget(namespace, name);
         return Ok(Reconciled { again: None });
     };
-    let own = recorded(&object);
-    let has_finalizer = object
-        .pointer("/metadata/finalizers")
-        .and_then(Value::as_array)
-        .is_some_and(|all| all.iter().any(|f| f == FINALIZER));
-    match (own.deleting, has_finalizer) {
+    let own = Recorded::of(&object);
+    match (own.deleting, is_held(&object)) {
         (true, false) => return Ok(Reconciled { again: None }),
         (false, false) => object = take_hold(context, &object).await?,
         (_, true) => {}
@@ -88,9 +73,9 @@ pub(super) async fn reconcile(context: &Context, namespace: &str, name: &str) ->
         looked = look(context, &object, Source::Server).await?;
     }
     match looked {
-        Looked::Invalid(problems) => refuse(context, &object, &problems).await,
+        Looked::Invalid(problems) => refuse(context, &object, &own, &problems).await,
         Looked::Missing(valid) => {
-            let status = waits_for(&valid.common.waiting, &own.status, recorded(&object).generation, now());
+            let status = waits_for(&valid.common.waiting, &own.status, own.generation, now());
             write(context, &object, &own.status, &status).await?;
             Ok(Reconciled { again: Some(context.settings.fast_pace * 5) })
         }
@@ -113,21 +98,6 @@ fn until_facts_count(status: &ClusterStatus) -> Option<Duration> {
     let left = last.since(now());
     // A clock that was set back is not waited for.
     (!left.is_zero() && left <= LONGEST_ROUNDING).then(|| left + Duration::from_millis(1))
-}
-
-/// Puts our finalizer on: from now on the object does not go before it was ended in order.
-async fn take_hold(context: &Context, object: &Value) -> Result<Value, Failure> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let mut finalizers =
-        object.pointer("/metadata/finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
-    finalizers.push(FINALIZER.into());
-    let version = object.pointer("/metadata/resourceVersion");
-    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": version}});
-    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    let mut held = context.objects.merge(&kind_of(object)?, namespace, name, &patch).await?;
-    held["apiVersion"] = API_VERSION.into();
-    held["kind"] = KIND.into();
-    Ok(held)
 }
 
 /// The status that follows.
@@ -185,14 +155,7 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
     if let Some(command) = &decision.command {
         tracing::info!(act = render::command_sentence(command), "an act");
     }
-    let written = std::sync::Mutex::new(None);
-    let status = |memory: &Memory, old: &ClusterStatus| {
-        let status = status_of(planned, memory, old);
-        if let Ok(mut written) = written.lock() {
-            *written = Some(status.clone());
-        }
-        status
-    };
+    let status = |memory: &Memory, old: &ClusterStatus| status_of(planned, memory, old);
     let turn = effects::Turn {
         seen: &planned.own,
         decision,
@@ -200,14 +163,7 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
         scaled,
         status: &status,
     };
-    let members = planned.world.kubernetes.pods.iter().filter_map(|(m, p)| Some((p.address?, *m)));
-    let mut ports = KubePorts {
-        context,
-        object,
-        valid: &planned.valid,
-        members: members.collect::<BTreeMap<_, _>>(),
-        growth: planned.growth.clone(),
-    };
+    let mut ports = KubePorts { context, object, planned, written: None };
     let outcome = match effects::run(turn, &mut ports).await {
         Err(Failure::Refused(why)) => {
             let status = refused_write(&why, &planned.own.status, planned.own.generation, planned.at);
@@ -221,8 +177,7 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
         Did::Outdated(why) => tracing::info!(why, "an act was not done: it is decided again"),
         Did::Nothing | Did::Accepted => {}
     }
-    let new = written.into_inner().ok().flatten().filter(|_| outcome.wrote);
-    if let Some(new) = new {
+    if let Some(new) = ports.written.take() {
         context.metrics.noted(&planned.valid.common.identity, &new);
         publish(context, object, news(&planned.own.status, &new)).await;
     }
@@ -252,8 +207,12 @@ fn jittered(pace: Duration, uid: &str) -> Duration {
 }
 
 /// A spec that is wrong: it says so. An object that is being deleted goes: nothing could be ended in order by such a spec.
-async fn refuse(context: &Context, object: &Value, problems: &[Invalid]) -> Result<Reconciled, Failure> {
-    let own = recorded(object);
+async fn refuse(
+    context: &Context,
+    object: &Value,
+    own: &Recorded,
+    problems: &[Invalid],
+) -> Result<Reconciled, Failure> {
     if own.deleting {
         let_go(context, object).await?;
         return Ok(Reconciled { again: None });

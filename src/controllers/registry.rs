@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::clock::now;
 use super::context::Context;
 use super::gather::{self, Source};
-use super::ports::recorded;
 use crate::api::objects::ADMISSION_GATE;
 use crate::api::v1alpha1::{MembershipKind, Reason, RegistryClusterSpec, Role};
 use crate::build::{Build, ObservedVolumes, VolumeGrowth, role_name, volume_growth};
@@ -46,7 +45,7 @@ pub(super) enum Looked {
 /// Reads all that concerns a cluster, and decides.
 pub(super) async fn look(context: &Context, object: &Value, source: Source) -> Result<Looked, KubeError> {
     let at = now();
-    let own = recorded(object);
+    let own = Recorded::of(object);
     let identity = identity(object, &own);
     let spec = match serde_json::from_value::<RegistryClusterSpec>(
         object.get("spec").cloned().unwrap_or_default(),

@@ -15,15 +15,17 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::reconcile::{KIND, reconcile};
+use super::reconcile::reconcile;
 use crate::api::v1alpha1::RegistryCluster;
 use crate::effects::Failure;
 use crate::kube_io::{Woken, api};
-use crate::validate::Product;
+use crate::validate::{ClusterKind, Product};
 
 /// What is kept of a cluster between its reconciles: its name. Everything else is read.
 type Meta = PartialObjectMeta<RegistryCluster>;
 
+/// The kind that this controller is for, as figures name it.
+const KIND: &str = ClusterKind::Registry.kind();
 /// After a conflict somebody was faster: at once again.
 const AFTER_CONFLICT: Duration = Duration::from_millis(100);
 /// After a failure, at first; then twice as long each time.

@@ -5,6 +5,8 @@
 
 use std::future::Future;
 
+use serde_json::Value;
+
 use super::requests::AdminRequest;
 use crate::admin::answer::Answer;
 use crate::api::v1alpha1::ClusterStatus;
@@ -51,6 +53,26 @@ pub struct Recorded {
     pub deleting: bool,
     /// Its status: all that is remembered.
     pub status: ClusterStatus,
+}
+
+impl Recorded {
+    /// What an object says of itself. A status that is not understood is none.
+    #[must_use]
+    pub fn of(object: &Value) -> Self {
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let status = object.get("status").cloned().unwrap_or_default();
+        Self {
+            uid: text("/metadata/uid"),
+            resource_version: text("/metadata/resourceVersion"),
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+            deleting: !text("/metadata/deletionTimestamp").is_empty(),
+            status: serde_json::from_value::<Option<ClusterStatus>>(status)
+                .ok()
+                .flatten()
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// The cluster's own object.

@@ -74,6 +74,16 @@ impl Scope {
     }
 }
 
+/// All objects of a kind.
+fn everything() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+/// Those with the operator's label.
+fn ours() -> watcher::Config {
+    everything().labels(&format!("app.kubernetes.io/managed-by={OPERATOR}"))
+}
+
 /// All objects of a kind, or those of one namespace.
 pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
@@ -125,31 +135,15 @@ impl Children {
     pub async fn follow(&self, client: &Client, scope: &Scope, ready: watch::Sender<bool>) {
         let mut watches: Vec<BoxFuture<'_, ()>> = Vec::new();
         let nodes = Api::<Node>::all(client.clone());
-        watches.push(Box::pin(self.watch(nodes, None, slim::node, |change| {
+        watches.push(Box::pin(self.watch(nodes, everything(), slim::node, |change| {
             self.nodes.change(None, change);
         })));
         for part in scope.parts() {
-            let at = part.clone();
-            watches.push(Box::pin(self.watch(
-                api(client, part.as_deref()),
-                Some(()),
-                slim::pod,
-                move |change| {
-                    self.wake_all(self.pods.change(at.as_deref(), change));
-                },
-            )));
-            let at = part.clone();
-            watches.push(Box::pin(self.watch(
-                api(client, part.as_deref()),
-                Some(()),
-                slim::claim,
-                move |change| {
-                    self.wake_all(self.claims.change(at.as_deref(), change));
-                },
-            )));
+            watches.push(self.tabled(client, part.clone(), &self.pods, slim::pod));
+            watches.push(self.tabled(client, part.clone(), &self.claims, slim::claim));
             let at = part.clone();
             let sets = api(client, part.as_deref());
-            watches.push(Box::pin(self.watch(sets, Some(()), slim::stateful_set, move |change| {
+            watches.push(Box::pin(self.watch(sets, ours(), slim::stateful_set, move |change| {
                 let _noted = self.note::<StatefulSet, _>(at.as_deref(), &change);
                 self.wake_all(self.stateful_sets.change(at.as_deref(), change));
             })));
@@ -170,26 +164,51 @@ impl Children {
         futures::future::join(join_all(watches), all_listed).await;
     }
 
+    /// Follows a kind of which something is kept.
+    fn tabled<'a, K>(
+        &'a self,
+        client: &Client,
+        namespace: Option<String>,
+        table: &'a Table<K>,
+        slim: fn(K) -> K,
+    ) -> BoxFuture<'a, ()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + PartialEq
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let objects = api(client, namespace.as_deref());
+        Box::pin(self.watch(objects, ours(), slim, move |change| {
+            self.wake_all(table.change(namespace.as_deref(), change));
+        }))
+    }
+
     /// Follows the metadata of a kind.
     fn stamps<'a, K>(&'a self, client: &Client, namespace: Option<String>) -> BoxFuture<'a, ()>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + 'static,
     {
         let metas: Api<PartialObjectMeta<K>> = api(client, namespace.as_deref());
-        Box::pin(self.watch(metas, Some(()), slim::meta::<K>, move |change| {
+        Box::pin(self.watch(metas, ours(), slim::meta::<K>, move |change| {
             let woken = self.note::<K, _>(namespace.as_deref(), &change);
             self.wake_all(woken);
         }))
     }
 
-    /// Follows one kind. `ours`: only what has the operator's label.
-    async fn watch<K>(&self, api: Api<K>, ours: Option<()>, slim: fn(K) -> K, mut tell: impl FnMut(Change<K>))
-    where
+    /// Follows one kind.
+    async fn watch<K>(
+        &self,
+        api: Api<K>,
+        config: watcher::Config,
+        slim: fn(K) -> K,
+        mut tell: impl FnMut(Change<K>),
+    ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let config = watcher::Config::default().page_size(PAGE);
-        let label = format!("app.kubernetes.io/managed-by={OPERATOR}");
-        let config = if ours.is_some() { config.labels(&label) } else { config };
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut list = Vec::new();
         let mut first = true;

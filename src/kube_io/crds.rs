@@ -1,10 +1,10 @@
 //! Whether the CRDs that are installed know what this operator writes.
 
-use kube::core::{ApiResource, GroupVersionKind};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
 use super::error::KubeError;
-use super::objects::Objects;
+use super::objects::{Objects, kind};
 use crate::api::crd;
 use crate::types::covers;
 
@@ -26,11 +26,7 @@ pub enum CrdFault {
 
 /// Reads the CRDs and compares them with the ones that this operator was made with. All faults at once.
 pub async fn check_crds(objects: &Objects) -> Vec<CrdFault> {
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(
-        "apiextensions.k8s.io",
-        "v1",
-        "CustomResourceDefinition",
-    ));
+    let kind = kind::<CustomResourceDefinition>();
     let mut faults = Vec::new();
     // They cannot fail to be made: a test of the project makes them.
     for wanted in crd::all().unwrap_or_default() {

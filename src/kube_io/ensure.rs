@@ -1,24 +1,19 @@
 //! Making an object be as it is wanted, with as few requests as that takes: none for what is known to be right, one read
 //! for what is not known, and one write for what is not right.
 
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::ApiResource;
 use serde_json::{Value, json};
 
 use super::error::KubeError;
 use super::ledger::{ChildKey, Ledger};
-use super::objects::{Objects, Orphan, kind_of};
+use super::objects::{Objects, Orphan, kind, kind_of};
 use crate::types::{covers, fingerprint};
 
 /// The annotation with a hash of what was applied: without it nobody would see that a field is no longer wanted.
 const APPLIED: &str = "middleware.sofastack.io/applied";
-
-/// What it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ensured {
-    /// Nothing was written.
-    Right,
-    /// It was written.
-    Written,
-}
 
 /// Writes objects.
 pub struct Writer<'a> {
@@ -33,21 +28,21 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// What the API server says.
-    pub async fn ensure(&self, wanted: &Value) -> Result<Ensured, KubeError> {
+    pub async fn ensure(&self, wanted: &Value) -> Result<(), KubeError> {
         let key = ChildKey::of(wanted)?;
         let mark = fingerprint(&wanted.to_string());
         if self.ledger.is_right(&key, &mark) {
-            return Ok(Ensured::Right);
+            return Ok(());
         }
         let marked = with_mark(wanted.clone(), &mark);
         let present = self.objects.get(&kind_of(wanted)?, &key.namespace, &key.name).await?;
         if let Some(present) = present.filter(|present| covers(present, &marked)) {
             self.note(&key, &present, mark);
-            return Ok(Ensured::Right);
+            return Ok(());
         }
         let written = self.objects.apply(&marked).await?;
         self.note(&key, &written, mark);
-        Ok(Ensured::Written)
+        Ok(())
     }
 
     /// Changes single fields of an object, unless it has them.
@@ -56,21 +51,18 @@ impl Writer<'_> {
     /// What the API server says.
     pub async fn ensure_fields(
         &self,
-        kind: &Value,
+        kind: &ApiResource,
         namespace: &str,
         name: &str,
         patch: &Value,
-    ) -> Result<Ensured, KubeError> {
-        let resource = kind_of(kind)?;
-        let present = self.objects.get(&resource, namespace, name).await?;
-        let Some(present) = present else {
-            return Err(KubeError::NotFound(format!("{} {namespace}/{name}", resource.kind)));
+    ) -> Result<(), KubeError> {
+        let Some(present) = self.objects.get(kind, namespace, name).await? else {
+            return Err(KubeError::NotFound(format!("{} {namespace}/{name}", kind.kind)));
         };
-        if covers(&present, patch) {
-            return Ok(Ensured::Right);
+        if !covers(&present, patch) {
+            self.objects.merge(kind, namespace, name, patch).await?;
         }
-        self.objects.merge(&resource, namespace, name, patch).await?;
-        Ok(Ensured::Written)
+        Ok(())
     }
 
     /// Deletes what this cluster owns and no longer wants.
@@ -79,13 +71,10 @@ impl Writer<'_> {
     /// What the API server says.
     pub async fn prune(&self, namespace: &str, owner: &str, wanted: &[ChildKey]) -> Result<(), KubeError> {
         for (key, uid) in self.ledger.owned_by(namespace, owner) {
-            let Some(api_version) = PRUNED.iter().find(|(kind, _)| *kind == key.kind).map(|(_, v)| *v) else {
-                continue;
-            };
+            let Some(kind) = pruned().into_iter().find(|kind| kind.kind == key.kind) else { continue };
             if wanted.contains(&key) {
                 continue;
             }
-            let kind = kind_of(&json!({"apiVersion": api_version, "kind": key.kind}))?;
             self.objects.delete(&kind, &key.namespace, &key.name, &uid, Orphan::Nothing).await?;
             self.ledger.gone(&key);
         }
@@ -101,13 +90,15 @@ impl Writer<'_> {
 }
 
 /// Kinds of which a cluster may want fewer than it has. StatefulSets are not among them: their servers end in order.
-const PRUNED: [(&str, &str); 5] = [
-    ("Service", "v1"),
-    ("NetworkPolicy", "networking.k8s.io/v1"),
-    ("Ingress", "networking.k8s.io/v1"),
-    ("PodDisruptionBudget", "policy/v1"),
-    ("ConfigMap", "v1"),
-];
+fn pruned() -> [ApiResource; 5] {
+    [
+        kind::<Service>(),
+        kind::<NetworkPolicy>(),
+        kind::<Ingress>(),
+        kind::<PodDisruptionBudget>(),
+        kind::<ConfigMap>(),
+    ]
+}
 
 fn with_mark(mut object: Value, mark: &str) -> Value {
     if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {

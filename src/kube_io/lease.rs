@@ -110,14 +110,6 @@ impl Leadership {
     pub async fn lost(&mut self) {
         let _lost = self.renewed.wait_for(Option::is_none).await;
     }
-
-    /// A leadership that never ends: for a single run from a person's machine, and for tests.
-    #[must_use]
-    pub fn always() -> (Self, watch::Sender<Option<Instant>>) {
-        let (sender, renewed) = watch::channel(Some(Instant::now()));
-        let (_, known) = watch::channel(true);
-        (Self { known, renewed, length: Duration::MAX }, sender)
-    }
 }
 
 /// What was seen of a lease, and since when it is as it is.

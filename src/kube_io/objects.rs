@@ -1,14 +1,14 @@
 //! Objects of any kind, as JSON: read, written and deleted by their kind and name.
 
-use kube::Client;
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
 };
 use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Resource};
 use serde_json::Value;
 
-use super::MANAGER;
 use super::error::KubeError;
+use crate::api::objects::OPERATOR;
 
 /// Objects of the cluster.
 #[derive(Clone)]
@@ -16,11 +16,17 @@ pub struct Objects {
     client: Client,
 }
 
+/// A kind, by its type.
+#[must_use]
+pub fn kind<K: Resource<DynamicType = ()>>() -> ApiResource {
+    ApiResource::erase::<K>(&())
+}
+
 /// The kind of an object, by its own words.
 ///
 /// # Errors
 /// If it does not say which kind it is.
-pub fn kind_of(object: &Value) -> Result<ApiResource, KubeError> {
+pub(super) fn kind_of(object: &Value) -> Result<ApiResource, KubeError> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = text("apiVersion").rsplit_once('/').unwrap_or(("", text("apiVersion")));
     if version.is_empty() || text("kind").is_empty() {
@@ -84,7 +90,7 @@ impl Objects {
     /// What the API server says.
     pub async fn apply(&self, object: &Value) -> Result<Value, KubeError> {
         let (kind, namespace, name) = address(object)?;
-        let params = PatchParams::apply(MANAGER).force();
+        let params = PatchParams::apply(OPERATOR).force();
         value(&self.api(&kind, &namespace).patch(&name, &params, &Patch::Apply(object)).await?)
     }
 
@@ -99,7 +105,7 @@ impl Objects {
         name: &str,
         patch: &Value,
     ) -> Result<Value, KubeError> {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         value(&self.api(kind, namespace).patch(name, &params, &Patch::Merge(patch)).await?)
     }
 
@@ -109,7 +115,7 @@ impl Objects {
     /// What the API server says; a conflict if it is there.
     pub async fn create(&self, object: &Value) -> Result<Value, KubeError> {
         let (kind, namespace, _) = address(object)?;
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         value(&self.api(&kind, &namespace).create(&params, &dynamic(object)?).await?)
     }
 
@@ -119,7 +125,7 @@ impl Objects {
     /// What the API server says.
     pub async fn replace(&self, object: &Value) -> Result<Value, KubeError> {
         let (kind, namespace, name) = address(object)?;
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         value(&self.api(&kind, &namespace).replace(&name, &params, &dynamic(object)?).await?)
     }
 
@@ -129,7 +135,7 @@ impl Objects {
     /// What the API server says.
     pub async fn replace_status(&self, object: &Value) -> Result<Value, KubeError> {
         let (kind, namespace, name) = address(object)?;
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         value(&self.api(&kind, &namespace).replace_status(&name, &params, &dynamic(object)?).await?)
     }
 

@@ -5,8 +5,8 @@ use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, Precondition
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
-use super::MANAGER;
 use super::error::KubeError;
+use crate::api::objects::OPERATOR;
 
 /// Acts on the pods of a namespace.
 pub struct PodWriter {
@@ -38,7 +38,7 @@ impl PodWriter {
         ]);
         let patch: json_patch::Patch =
             serde_json::from_value(steps).map_err(|e| KubeError::Refused(e.to_string()))?;
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         self.pods.patch(name, &params, &Patch::<Pod>::Json(patch)).await?;
         Ok(())
     }

@@ -53,11 +53,8 @@ fn container(status: ContainerStatus) -> ContainerStatus {
 
 /// A StatefulSet, without its status: pods are counted one by one.
 pub(super) fn stateful_set(set: StatefulSet) -> StatefulSet {
-    let mut metadata = known(set.metadata);
-    // The stamp of what was applied is no part of what is read.
-    metadata.labels = metadata.labels.filter(|l| !l.is_empty());
     StatefulSet {
-        metadata,
+        metadata: known(set.metadata),
         spec: set.spec.map(|spec| StatefulSetSpec {
             replicas: spec.replicas,
             template: template(spec.template),

@@ -37,7 +37,7 @@ impl From<MembershipKind> for Speech {
 /// One thing that is asked of a server: a GET on its admin port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
-    /// How it is. It is asked first: nothing else is asked of a server that does not listen.
+    /// How it is. It is asked first: what else is asked depends on it.
     Health,
     /// The peers of a meta's own raft configuration.
     Peers,
@@ -65,7 +65,7 @@ pub enum Question {
 const BLACKLIST_ID: &str = "registry.node.server.operating.data#@#9600#@#CONFIG";
 
 impl Question {
-    /// What is asked of a server of this role, the health first.
+    /// What is to be asked of a server of this role, the health first.
     #[must_use]
     pub const fn of(role: Role, speech: Speech) -> &'static [Self] {
         use Question::{
@@ -81,6 +81,27 @@ impl Question {
             (Role::Session, Speech::Database) => &[Health, Push, Metas, Datas, Counts, Connections],
             _ => &[],
         }
+    }
+
+    /// What is asked next of a server that has told this much. `None`: nothing more.
+    ///
+    /// A meta of a raft group that is in no group is asked for its peers alone. Whatever needs its store lets its raft client
+    /// learn the group as it is then, under the meta's former address; when the others have moved as well, that client reaches
+    /// nobody ever again, and the meta serves and stores nothing, also as the leader (measured: sofaregistry §14).
+    #[must_use]
+    pub fn next(role: Role, speech: Speech, told: &Told) -> Option<Self> {
+        let next = Self::of(role, speech).iter().copied().find(|q| !told.contains_key(q))?;
+        let may_ask = match told.get(&Self::Health) {
+            None => next == Self::Health,
+            Some(Err(_)) => false,
+            Some(Ok(health)) if (role, speech) == (Role::Meta, Speech::Raft) => {
+                let in_group =
+                    matches!(v5::raft_status(health), Ok(RaftStatus::Leader | RaftStatus::Follower));
+                in_group || next == Self::Peers
+            }
+            Some(Ok(_)) => true,
+        };
+        may_ask.then_some(next)
     }
 
     /// Its path on a server of this role.

@@ -28,7 +28,7 @@ pub(crate) struct Field {
     story: String,
 }
 
-/// Plays a story; at its end, good or bad, all that it made goes.
+/// Plays a story; at its end, good or bad, all that it made goes, unless `E2E_KEEP` is set and the story failed.
 pub(crate) async fn story<F>(name: &str, play: impl FnOnce(Field) -> F)
 where
     F: Future<Output = Result<()>>,
@@ -40,7 +40,9 @@ where
     if outcome.is_err() {
         field.print().await;
     }
-    field.clear().await;
+    if outcome.is_ok() || std::env::var_os("E2E_KEEP").is_none() {
+        field.clear().await;
+    }
     if let Err(error) = outcome {
         panic!("{name}: {error:#}");
     }

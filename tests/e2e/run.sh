@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # run.sh [ARGS of the test program]: the stories of the whole product on a cluster of three nodes that is made for them and
-# goes with them; on the user's own cluster where KUBECONFIG is set.
+# goes with them; on the user's own cluster where KUBECONFIG is set. With E2E_KEEP=1 what failed is kept to be looked at.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 images=(sofa-operator sofa-registry mariadb registry-client)
 cargo test --locked --features e2e --test e2e --no-run
 if [ -z "${KUBECONFIG:-}" ]; then
     export CLUSTER_ID=${CLUSTER_ID:-4}
-    trap 'KUBECONFIG="" tests/cluster/cluster.sh down' EXIT
+    [ -n "${E2E_KEEP:-}" ] || trap 'KUBECONFIG="" tests/cluster/cluster.sh down' EXIT
     tests/cluster/cluster.sh up 3 > /dev/null
     eval "$(tests/cluster/cluster.sh env)"
 fi

@@ -5,11 +5,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
-use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, Reason, RolloutState};
+use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, PushOwner, PushState, Reason, RolloutState};
 use sofa_operator::observe::{
     Addresses, Fact, Genesis, Lists, Member, PodPhase, RegistryWorld, Standing, Unknown,
 };
-use sofa_operator::plan::{Command, Decision};
+use sofa_operator::plan::{Command, Decision, Memory, PushRecord};
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
 use crate::{act, at_rest, decide, first_wait, is_done, pod, relist, remembered, state, stopped, waits};
@@ -120,6 +120,43 @@ fn metas_that_name_different_peers_stop_everything() {
         memory = decision.memory;
         cluster.wait(Duration::from_secs(2));
     }
+}
+
+/// What is sent to a meta and comes to nothing is sent to the next one, never to one that reaches no store; and such a one is
+/// named (measured: sofaregistry §14).
+#[test]
+fn a_command_that_comes_to_nothing_goes_to_another_meta() {
+    let mut cluster = five_metas();
+    cluster.push = PushSwitch::Closed;
+    let memory = remembered(&cluster);
+    let cut_off = Member::new(META, 1);
+    let cut = |world: &mut RegistryWorld| {
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&cut_off) {
+            (value.push, value.lists) = (None, None);
+        }
+    };
+    let told = decide(&cluster, &memory, cut);
+    let named = told.report.notes.iter().filter(|n| n.reason == Reason::MemberBroken);
+    assert_eq!(named.map(|n| n.subject.as_str()).collect::<Vec<_>>(), ["meta-1"]);
+    assert!(!decide(&cluster, &memory, |_| ()).report.notes.iter().any(|n| n.reason == Reason::MemberBroken));
+    let mut asked = Vec::new();
+    let mut memory = Memory { push: closed_by_us(), ..memory };
+    for _ in 0..60 {
+        let decision = decide(&cluster, &memory, cut);
+        if let Some(Command::OpenPush { via, .. }) = &decision.command {
+            asked.push(*via);
+        }
+        memory = decision.memory;
+        cluster.wait(Duration::from_secs(2));
+    }
+    let others = [0, 2, 3, 4].map(|n| cluster.address(Member::new(META, n)).unwrap());
+    assert_eq!(asked.first(), Some(&others[0]));
+    assert_eq!(asked[..5], [others[0], others[1], others[2], others[3], others[0]], "{asked:?}");
+}
+
+fn closed_by_us() -> PushRecord {
+    let (state, owner) = (PushState::Closed, Some(PushOwner::Operator));
+    PushRecord { state, owner, ..PushRecord::default() }
 }
 
 /// Whom the metas list has to know these metas: a session or data node that lists others is not done with their change.

@@ -19,7 +19,10 @@ impl Picture<'_> {
         if self.is_deaf_to_opening(memory) {
             return Next::Done;
         }
-        self.open("the cluster is deleted: what the operator closed is opened before the sessions stop")
+        self.open(
+            memory,
+            "the cluster is deleted: what the operator closed is opened before the sessions stop",
+        )
     }
 
     /// Whether there is nothing of ours to open, or nobody who could: no leader, no session, or it failed as often as it may.

@@ -188,11 +188,11 @@ impl Picture<'_> {
         }
     }
 
-    fn switch_renewal_off(&self, _: &Memory) -> Option<Next> {
+    fn switch_renewal_off(&self, memory: &Memory) -> Option<Next> {
         if !self.t.renew_off || !self.is_raft() || self.t.paused {
             return None;
         }
-        let (leader, view) = self.leader()?;
+        let (_, view) = self.leader()?;
         if view.renew_off != Some(false) {
             // It is off, or it does not tell.
             return None;
@@ -200,7 +200,7 @@ impl Picture<'_> {
         let act = super::memory::Act::on_cluster(crate::api::v1alpha1::ActKind::DisableRenew);
         let why =
             "this version loses publishers when snapshots are renewed (measured: sofaregistry §1, fact 8)";
-        Some(Next::act(act, Command::DisableRenew { via: self.address(leader)? }, why))
+        Some(Next::act(act, Command::DisableRenew { via: self.peers_meta(memory)? }, why))
     }
 
     /// Since when this has been waited for without a break, as far as is remembered.

@@ -59,7 +59,7 @@ impl Picture<'_> {
                 "a majority of the group does not work",
             )));
         }
-        let command = Command::ChangePeer { via: self.address(leader)?, peers: group.clone() };
+        let command = Command::ChangePeer { via: self.peers_meta(memory)?, peers: group.clone() };
         Some(Next::act(
             Act::on_cluster(ActKind::ChangePeer),
             command,
@@ -173,7 +173,7 @@ impl Picture<'_> {
                 "the group follows the new address by itself",
             ));
         }
-        let Some(via) = self.leader().and_then(|(m, _)| self.address(m)) else {
+        let Some(via) = self.peers_meta(memory) else {
             return Next::wait(Wait::new(
                 Reason::WaitingForLeader,
                 "metas",
@@ -189,6 +189,39 @@ impl Picture<'_> {
             |m| format!("{m} answers under an address that the group does not list"),
         );
         Next::act(act, Command::ChangePeer { via, peers: target }, why)
+    }
+
+    /// The meta that is told `changePeer`: the leader, and after an attempt that came to nothing the next one of the group. Any
+    /// of them takes it (measured: sofaregistry §5).
+    pub(crate) fn peers_meta(&self, memory: &Memory) -> Option<Ipv4Addr> {
+        let (leader, group) = (self.leader()?.0, self.group()?);
+        let in_group = |m: &Member| self.address(*m).is_some_and(|a| group.contains(&a));
+        let others = self.serving_metas().map(|(m, _)| m).filter(|m| *m != leader && in_group(m));
+        self.nth_attempt(memory, std::iter::once(leader).chain(others))
+    }
+
+    /// Whom an act is sent by: each attempt goes to the next of these metas. A leader that reaches no store answers all
+    /// questions, so only the attempt tells (measured: sofaregistry §14).
+    pub(crate) fn nth_attempt(
+        &self,
+        memory: &Memory,
+        metas: impl Iterator<Item = Member>,
+    ) -> Option<Ipv4Addr> {
+        let metas = metas.filter(|m| self.reaches_store(*m));
+        let addresses: Vec<Ipv4Addr> = metas.filter_map(|m| self.address(m)).collect();
+        let attempts = memory.run.as_ref().map_or(0, |r| r.attempts) as usize;
+        addresses.get(attempts.checked_rem(addresses.len())?).copied()
+    }
+
+    /// Whether a meta that serves reaches the store. One that does not says that it follows and answers nothing else.
+    fn reaches_store(&self, member: Member) -> bool {
+        self.meta_view(member).is_ok_and(|view| view.push.is_some() || view.lists.is_some())
+    }
+
+    /// Metas that are in the group and reach no store while others do: each of them would stop the cluster if it were elected.
+    pub(crate) fn cut_off(&self) -> impl Iterator<Item = Member> {
+        let led = self.is_raft() && self.lists().is_some();
+        self.serving_metas().map(|(m, _)| m).filter(move |m| led && !self.reaches_store(*m))
     }
 
     /// The group without its last member, when the spec wants fewer metas.

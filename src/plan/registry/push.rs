@@ -134,11 +134,13 @@ impl Picture<'_> {
     }
 
     /// The meta that is told to close or open push: the same one while it lives, because the stored version is that
-    /// host's clock. On 6.x only the leader listens.
-    fn switch_meta(&self) -> Option<Ipv4Addr> {
+    /// host's clock, and the next one after an attempt that came to nothing. On 6.x only the leader listens.
+    fn switch_meta(&self, memory: &Memory) -> Option<Ipv4Addr> {
         let leader = self.leader()?.0;
-        let first = self.serving_metas().next()?.0;
-        self.address(if self.is_raft() { first } else { leader })
+        if !self.is_raft() {
+            return self.address(leader);
+        }
+        self.nth_attempt(memory, self.serving_metas().map(|(m, _)| m))
     }
 
     /// Closes push, when nothing is in the way.
@@ -158,7 +160,7 @@ impl Picture<'_> {
                 "what its clients have cannot be counted, and that is needed before push is closed",
             ));
         }
-        match self.switch_meta() {
+        match self.switch_meta(memory) {
             Some(via) => Next::act(
                 Act::on_cluster(ActKind::ClosePush),
                 Command::ClosePush { via, sites: self.open_sites() },
@@ -179,11 +181,11 @@ impl Picture<'_> {
     }
 
     /// Opens push: ours, and that of the sites that we closed.
-    pub(crate) fn open(&self, why: &str) -> Next {
+    pub(crate) fn open(&self, memory: &Memory, why: &str) -> Next {
         if let Err(wait) = self.stored_switch() {
             return Next::wait(wait);
         }
-        match self.switch_meta() {
+        match self.switch_meta(memory) {
             Some(via) => {
                 let sites = self.input.memory.push.sites.intersection(&self.t.close_sites).cloned().collect();
                 Next::act(Act::on_cluster(ActKind::OpenPush), Command::OpenPush { via, sites }, why)
@@ -223,7 +225,10 @@ impl Picture<'_> {
         let missed = matches!(self.reading(), Reading::Mixed { store: PushSwitch::Open, .. });
         if missed && memory.push.owner.is_none() && !self.t.paused && !self.t.hold {
             return Some(
-                self.open("a session missed that push was opened (measured: sofaregistry §1, fact 7)"),
+                self.open(
+                    memory,
+                    "a session missed that push was opened (measured: sofaregistry §1, fact 7)",
+                ),
             );
         }
         if self.reading() != Reading::NeverSet && self.stored_switch() != Ok(PushSwitch::NeverSet) {
@@ -236,7 +241,7 @@ impl Picture<'_> {
         {
             return None;
         }
-        Some(self.open("the push switch of this cluster was never set"))
+        Some(self.open(memory, "the push switch of this cluster was never set"))
     }
 
     /// Who closed push, by what is read now and what was remembered.

@@ -9,6 +9,10 @@ use crate::plan::machine::{Next, Turn, subject};
 use crate::plan::memory::Memory;
 use crate::plan::report::{Report, ReportStep, Wait};
 
+/// What is said of a meta that reaches no store.
+const CUT_OFF: &str = "it is in the group and reaches no store: somebody asked it before it was let in. Restart it by a new \
+                       spec.restart before the leader goes";
+
 impl Picture<'_> {
     /// What happens, and why.
     pub(crate) fn report(&self, turn: &Turn) -> Report {
@@ -53,6 +57,7 @@ impl Picture<'_> {
                 "what the operator closed is opened before the sessions stop",
             ));
         }
+        notes.extend(self.cut_off().map(|m| Wait::new(Reason::MemberBroken, m, CUT_OFF)));
         notes.extend(self.unlisted().map(|m| Wait::new(Reason::MemberBroken, m, super::repair::UNLISTED)));
         for role in ROLES {
             if self.wanted(role) == 1 {

@@ -65,7 +65,7 @@ impl Picture<'_> {
         if let Err(wait) = self.group_may_open() {
             return Some(Next::wait(wait));
         }
-        Some(self.open("the rollout is over and the clients are back"))
+        Some(self.open(memory, "the rollout is over and the clients are back"))
     }
 
     /// `None` when enough is back.

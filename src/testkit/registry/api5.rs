@@ -83,12 +83,13 @@ impl FakeRegistry {
         }
     }
 
-    fn meta5_read(&self, ip: Ipv4Addr, path: &str) -> Answer {
+    fn meta5_read(&mut self, ip: Ipv4Addr, path: &str) -> Answer {
         let role = digest_role(path, "node/query");
         if role.is_none() && !matches!(path, "/digest/pushSwitch" | "/renewSwitch/get") {
             return otherwise(Method::Get, path, &GETS, &POSTS);
         }
-        let Some(data) = self.store_leader(ip).and_then(|leader| self.raft_data(leader)) else {
+        let leader = self.leader_to_read(ip);
+        let Some(data) = leader.and_then(|leader| self.raft_data(leader)) else {
             return words::failed(path);
         };
         let (store, center) = (&data.store, self.center(ip));
@@ -120,7 +121,7 @@ impl FakeRegistry {
 
     /// Changes the store through whoever leads; the change says whether it mattered, which the answer does not.
     fn stored(&mut self, meta: Ipv4Addr, path: &str, change: impl FnOnce(&mut Store) -> bool) -> Answer {
-        let Some(leader) = self.store_leader(meta) else { return words::failed(path) };
+        let Some(leader) = self.leader_to_write(meta) else { return words::failed(path) };
         self.write(leader, |store| {
             change(store);
         });

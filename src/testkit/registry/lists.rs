@@ -44,13 +44,19 @@ impl FakeRegistry {
         }
         for leader in self.with(|p| p.raft.standing == Standing::Leader && p.phase == Phase::Up && !p.frozen)
         {
-            self.expire5(leader);
+            if self.leader_to_write(leader).is_some() {
+                self.expire5(leader);
+            }
         }
     }
 
     /// A sign of life to the leader, and the newest list from it.
     fn register5(&mut self, ip: Ipv4Addr) {
         let Some(leader) = self.leader_via(ip) else { return self.lost_metas(ip) };
+        if self.leader_to_write(leader).is_none() {
+            // It takes the sign of life and cannot store it (§14).
+            return;
+        }
         let (now, spread) = (self.now, self.timing.list_spread);
         let role = self.processes.get(&ip).map(|p| p.spec.role);
         let Some(data) = self.raft_data_mut(leader) else { return };

@@ -15,6 +15,7 @@ mod lists;
 mod peers;
 mod process;
 mod raft;
+mod raft_client;
 mod route;
 mod session;
 mod slots;

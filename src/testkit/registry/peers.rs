@@ -249,8 +249,9 @@ impl FakeRegistry {
     }
 
     fn change_list(&mut self, meta: Ipv4Addr, peers: &[Ipv4Addr]) -> Answer {
-        let leader = self.store_leader(meta).or_else(|| peers.iter().find_map(|&p| self.store_leader(p)));
-        let Some(leader) = leader else { return words::refusal(Some(words::CHANGE_LIST_FAILED)) };
+        let Some(leader) = self.leader_to_write(meta) else {
+            return words::refusal(Some(words::CHANGE_LIST_FAILED));
+        };
         self.write_list(leader, peers);
         words::success()
     }
@@ -281,7 +282,7 @@ impl FakeRegistry {
                 process.raft.elect_at = None;
             }
         }
-        match self.store_leader(meta) {
+        match self.leader_to_write(meta) {
             Some(leader) => {
                 self.write_list(leader, &peers);
                 words::success()

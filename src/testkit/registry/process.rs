@@ -7,6 +7,7 @@ use super::super::{Millis, Signal};
 use super::data::DataNode;
 use super::database::Lead;
 use super::raft::RaftNode;
+use super::raft_client::RaftClient;
 use super::session::SessionNode;
 use super::spec::{ProcessSpec, ServerLine, ServerRole};
 use super::{Exit, FakeRegistry};
@@ -39,6 +40,7 @@ pub(super) struct Process {
     pub(super) phase: Phase,
     pub(super) frozen: bool,
     pub(super) raft: RaftNode,
+    pub(super) client: RaftClient,
     pub(super) lead: Lead,
     pub(super) data: DataNode,
     pub(super) session: SessionNode,
@@ -85,6 +87,7 @@ impl FakeRegistry {
             phase: Phase::Booting,
             frozen: false,
             raft: RaftNode::default(),
+            client: RaftClient { group: spec.config_metas.clone(), leader: None },
             lead: Lead::default(),
             data: DataNode::default(),
             session: SessionNode::default(),

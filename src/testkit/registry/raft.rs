@@ -124,11 +124,6 @@ impl FakeRegistry {
         }
     }
 
-    /// The leader through which this meta's store calls work.
-    pub(super) fn store_leader(&self, meta: Ipv4Addr) -> Option<Ipv4Addr> {
-        self.leader_of(meta).filter(|_| !self.is_damaged(meta))
-    }
-
     pub(super) fn set_standing(&mut self, ip: Ipv4Addr, standing: Standing) {
         let Some(process) = self.processes.get_mut(&ip) else { return };
         if process.raft.standing == standing {

@@ -4,11 +4,9 @@ use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::{CLUSTER, NAMESPACE, Spec, moment};
 use crate::admin::answer::Answer;
-use crate::api::v1alpha1::ClusterStatus;
 use crate::effects::Recorded;
 use crate::observe::{
     Heard, Listed, Question, RegistryWorld, Told, Unknown, askable, genesis_name, note_told, orphaned_ids,
@@ -26,19 +24,7 @@ pub(super) fn object_key() -> Key {
 
 /// The cluster's own object, as these objects have it.
 pub(super) fn recorded(objects: Objects<'_>) -> Option<Recorded> {
-    objects.get(&object_key()).map(record)
-}
-
-pub(super) fn record(object: &Value) -> Recorded {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let status = object.get("status").cloned().unwrap_or_default();
-    Recorded {
-        uid: text("/metadata/uid"),
-        resource_version: text("/metadata/resourceVersion"),
-        generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
-        deleting: !text("/metadata/deletionTimestamp").is_empty(),
-        status: serde_json::from_value::<Option<ClusterStatus>>(status).ok().flatten().unwrap_or_default(),
-    }
+    objects.get(&object_key()).map(Recorded::of)
 }
 
 fn list<T: DeserializeOwned>(objects: Objects<'_>, kind: &str, namespace: &str) -> Vec<T> {
@@ -78,13 +64,8 @@ pub(super) fn ask_all(world: &mut World, spec: &Spec, seen: &mut RegistryWorld) 
     for (member, address) in askable(seen) {
         let port = spec.port(member.role);
         let mut told = Told::new();
-        for question in Question::of(member.role, speech) {
-            let answer = ask(world, address, port, *question, member.role);
-            let silent = answer.is_err();
-            told.insert(*question, answer);
-            if silent && *question == Question::Health {
-                break;
-            }
+        while let Some(question) = Question::next(member.role, speech, &told) {
+            told.insert(question, ask(world, address, port, question, member.role));
         }
         let heard = Heard { told: &told, data_center: spec.valid.data_center.as_str(), at };
         note_told(seen, member, speech, &heard);

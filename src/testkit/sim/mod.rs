@@ -21,6 +21,7 @@ use super::Millis;
 use super::kube::{Cache, Crash, Key, NodeLoss, Write};
 use super::registry::ClientId;
 use super::world::World;
+use crate::api::objects::FINALIZER;
 use crate::api::v1alpha1::{RegistryClusterSpec, Role};
 use crate::build::{Build, Objects};
 use crate::observe::Speech;
@@ -37,8 +38,6 @@ pub use workloads::{Act, Start, Step, When, Workload, workloads};
 
 const NAMESPACE: &str = "pay";
 const CLUSTER: &str = "prod";
-const MANAGER: &str = "sofa-operator";
-const FINALIZER: &str = "middleware.sofastack.io/cluster";
 /// What the wall clock says when a test begins: 2026-01-01T00:00:00Z, as the fake Kubernetes has it.
 const CLOCK_AT_START: i64 = 1_767_225_600_000;
 /// Nobody waits longer than this for anything.

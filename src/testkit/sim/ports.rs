@@ -3,10 +3,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::gather::{object_key, record};
-use super::{CLUSTER, FINALIZER, MANAGER, NAMESPACE};
+use super::gather::object_key;
+use super::{CLUSTER, NAMESPACE};
 use crate::admin::answer::Answer;
 use crate::admin::transport;
+use crate::api::objects::{FINALIZER, OPERATOR};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
 use crate::effects::{Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded};
@@ -49,7 +50,7 @@ impl SimPorts<'_> {
         if present.is_some_and(|p| covers(p, &wanted)) {
             return Ok(());
         }
-        self.send(&Write::apply(MANAGER, wanted)).map(|_| ())
+        self.send(&Write::apply(OPERATOR, wanted)).map(|_| ())
     }
 
     fn set(&mut self, change: &StatefulSetChange) -> Result<(), Failure> {
@@ -78,7 +79,7 @@ impl SimPorts<'_> {
 
 impl Record for SimPorts<'_> {
     async fn read(&mut self) -> Result<Option<Recorded>, Failure> {
-        Ok(self.world.cluster.objects().get(&object_key()).map(record))
+        Ok(self.world.cluster.objects().get(&object_key()).map(Recorded::of))
     }
 
     async fn write(&mut self, status: &ClusterStatus, resource_version: &str) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 
-use super::gather::{ask_all, kubernetes, object_key, raft_group, record, recorded};
+use super::gather::{ask_all, kubernetes, object_key, raft_group, recorded};
 use super::ports::SimPorts;
 use super::{CLUSTER, Sim, Spec, moment};
 use crate::api::v1alpha1::{ActKind, Role};
@@ -116,7 +116,7 @@ impl Sim {
             self.gone = self.world.cluster.objects().get(&object_key()).is_none();
             return Ok(SLOWLY);
         };
-        let own = record(&object);
+        let own = Recorded::of(&object);
         let spec = self.spec_of(&object, own.generation)?;
         ask_all(&mut self.world, &spec, &mut seen);
         let now = moment(self.world.now());
