@@ -89,9 +89,10 @@ fn compare(
     result: Result<(), String>,
 ) -> Vec<String> {
     let mut wrong: Vec<String> = result.err().into_iter().collect();
+    let end = sim.end(workload.gapless);
     wrong.extend(sim.violations().iter().cloned());
     if wrong.is_empty() {
-        wrong = expected.differences(&sim.end(workload.gapless));
+        wrong = expected.differences(&end);
     }
     if !wrong.is_empty() && std::env::var("SIM_TELL").is_ok() {
         eprintln!("--- {name}\n{}", sim.transcript().join("\n"));

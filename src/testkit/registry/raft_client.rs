@@ -7,6 +7,7 @@
 use std::net::Ipv4Addr;
 
 use super::FakeRegistry;
+use super::spec::{ServerLine, ServerRole};
 
 /// What a meta's raft client knows.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,13 @@ impl FakeRegistry {
             process.client = RaftClient { group, leader: Some(leader) };
         }
         Some(leader)
+    }
+
+    /// Metas of 5.x that are in a group that has a leader and cannot change its store.
+    #[must_use]
+    pub fn cut_off(&self) -> Vec<Ipv4Addr> {
+        let metas = self.with(|p| p.is(ServerLine::V5, ServerRole::Meta)).into_iter();
+        metas.filter(|&m| self.leader_of(m).is_some() && self.leader_of_client(m).is_none()).collect()
     }
 
     /// Whom the raft client of this meta takes for the leader, asked anew where the one it knows leads no more.

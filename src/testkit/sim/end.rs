@@ -114,6 +114,14 @@ impl Sim {
             pods.iter().filter_map(|(m, p)| Some((address(p)?, m.to_string()))).collect();
         let name = |ip: &Ipv4Addr| names.get(ip).cloned().unwrap_or_else(|| format!("a stranger ({ip})"));
         end.insert("store".to_owned(), format!("closed: {:?}", self.store_is_closed()));
+        let cut_off: Vec<String> = self.world.registry().cut_off().iter().map(name).collect();
+        if !cut_off.is_empty() {
+            let told = format!(
+                "{} reach no store: whoever asked them before they were let in did that",
+                cut_off.join(", ")
+            );
+            self.violations.push(told);
+        }
         end.insert("leader".to_owned(), self.has_leader().to_string());
         for (member, pod) in &pods {
             let Some(ip) = address(pod) else { continue };
