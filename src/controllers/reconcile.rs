@@ -3,7 +3,7 @@
 //! It looks by the caches first. If that look would change anything at all, it looks again past them, and only by that look
 //! is anything written.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -164,6 +164,7 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
         status: &status,
     };
     let mut ports = KubePorts { context, object, planned, written: None };
+    let began = Instant::now();
     let outcome = match effects::run(turn, &mut ports).await {
         Err(Failure::Refused(why)) => {
             let status = refused_write(&why, &planned.own.status, planned.own.generation, planned.at);
@@ -175,7 +176,8 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
     match &outcome.did {
         Did::Refused(why) => tracing::warn!(why, "an act was refused"),
         Did::Outdated(why) => tracing::info!(why, "an act was not done: it is decided again"),
-        Did::Nothing | Did::Accepted => {}
+        Did::Accepted => tracing::info!(seconds = began.elapsed().as_secs_f64(), "the act was accepted"),
+        Did::Nothing => {}
     }
     if let Some(new) = ports.written.take() {
         context.metrics.noted(&planned.valid.common.identity, &new);

@@ -159,12 +159,17 @@ fn acting(domain: &impl Domain, target: &Target<'_>, mut memory: Memory, flight:
             return gating(domain, target, memory, Some(other));
         }
     };
-    if passed(memory.run.as_ref().and_then(|r| r.deadline), target.now) {
+    let deadline = memory.run.as_ref().and_then(|r| r.deadline);
+    if passed(deadline, target.now) {
         let wait =
             Wait::new(Reason::DeadlinePassed, subject(&flight.act), "it was refused until its time was over");
         return failed(domain, target, memory, wait);
     }
-    let refused = memory.clone();
+    // From the first try on: an act that was written down before the operator was away for hours is simply done.
+    let mut refused = memory.clone();
+    if let Some(run) = &mut refused.run {
+        run.deadline = deadline.or_else(|| Some(target.now.after(domain.limits(&flight.act).time)));
+    }
     if let Some(run) = &mut memory.run {
         mark_done(domain, target, run);
     }
@@ -252,7 +257,7 @@ fn gating(domain: &impl Domain, target: &Target<'_>, mut memory: Memory, next: O
         Next::Act(proposal) => {
             run.act = Some(InFlight { act: proposal.act.clone(), written_at: target.now, done_at: None });
             run.state = RolloutState::Acting;
-            run.deadline = Some(target.now.after(domain.limits(&proposal.act).time));
+            run.deadline = None;
             let why = Some(proposal.why.clone());
             domain.on_written(&proposal.act, &mut memory);
             Turn { why, ..rest(memory, next, Wake::Now) }

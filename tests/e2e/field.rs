@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -19,6 +20,7 @@ pub(crate) const NAME: &str = "prod";
 pub(crate) const IDS: u64 = 50;
 /// A rollout of seven servers takes two minutes on an idle machine of two cores.
 pub(crate) const ROLLOUT: Duration = Duration::from_mins(8);
+const DATABASE: &str = include_str!("../../examples/registry-6-mariadb.yaml");
 const CLIENT: &str = include_str!("../ground/manifests/registry-client.yaml");
 
 /// One story's namespaces and operator.
@@ -208,6 +210,18 @@ impl Field {
             status["rollout"]["state"],
             told.join("; ")
         )
+    }
+
+    /// Starts the database of the example, and waits until it has the tables of 6.x.
+    pub(crate) async fn start_database(&self) -> Result<()> {
+        let objects: Vec<&str> = DATABASE.split("\n---\n").filter(|o| o.contains("step: database")).collect();
+        self.ground.apply(&objects.join("\n---\n")).await?;
+        let jobs: Api<Job> = Api::namespaced(self.ground.client.clone(), &self.ground.namespace);
+        eventually("the database has its tables", seconds(180), async || {
+            let status = jobs.get("registry-database-init").await?.status.unwrap_or_default();
+            if status.succeeded == Some(1) { Ok(()) } else { bail!("{:?} failed", status.failed) }
+        })
+        .await
     }
 
     /// Starts the real client against the sessions of this cluster.

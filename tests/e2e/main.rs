@@ -5,12 +5,15 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a story ends by panicking with what was seen")]
 
+mod alone;
 mod chaos;
 mod field;
+mod groups;
 #[path = "../ground/harness.rs"]
 #[expect(dead_code, reason = "the ground's stories use all of it, these a part")]
 mod harness;
 mod inputs;
 mod lines;
 mod losses;
+mod steering;
 mod witness;

@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 images=(sofa-operator sofa-registry mariadb registry-client)
 cargo test --locked --features e2e --test e2e --no-run
+ours=
 if [ -z "${KUBECONFIG:-}" ]; then
+    ours=1
     export CLUSTER_ID=${CLUSTER_ID:-4}
     [ -n "${E2E_KEEP:-}" ] || trap 'KUBECONFIG="" tests/cluster/cluster.sh down' EXIT
     tests/cluster/cluster.sh up 3 > /dev/null
@@ -15,3 +17,7 @@ KUBECONFIG="${KUBECONFIG}" tests/cluster/cluster.sh load "${images[@]}"
 kubectl apply --server-side --force-conflicts -f crds/ > /dev/null
 # Two at a time: servers that start at once on two cores starve each other, and raft groups lose their leaders.
 cargo test --locked --features e2e --test e2e -- --test-threads="${E2E_THREADS:-2}" --nocapture "$@"
+if [ -n "$ours" ]; then
+    # Faults of the whole cluster, one after the other, and only on one that this has made.
+    cargo test --locked --features e2e --test e2e -- --ignored --test-threads=1 --nocapture "$@"
+fi

@@ -86,8 +86,11 @@ impl Witness {
 
 async fn watch(field: Field, book: Arc<Mutex<Book>>) {
     loop {
-        let pods =
-            field.ground.pods().list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default();
+        let Ok(pods) = field.ground.pods().list(&ListParams::default()).await.map(|l| l.items) else {
+            // Nothing is known, which is not that nothing is there.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            continue;
+        };
         note(&mut book.lock().expect("a book"), &pods);
         let sessions: Vec<String> = pods
             .iter()

@@ -42,12 +42,13 @@ impl Picture<'_> {
         self.listed_know(lists, &expected)
     }
 
-    /// Whether every data node and session that the metas list knows these metas.
+    /// Whether every data node and session that the metas list, and that can hear of them, knows these metas.
     fn listed_know(&self, lists: &Lists, metas: &Addresses) -> Result<(), Wait> {
         for role in [Role::Data, Role::Session] {
             let listed = if role == Role::Data { &lists.datas } else { &lists.sessions };
             for (member, pod) in self.pods(role) {
-                if pod.waived || !pod.may_run() || pod.address.is_none_or(|a| !listed.contains(&a)) {
+                let is_listed = pod.address.is_some_and(|a| listed.contains(&a));
+                if pod.waived || !pod.may_run() || !is_listed || self.is_deaf(member) {
                     continue;
                 }
                 let known = match role {

@@ -1,0 +1,122 @@
+//! Clusters that close push together: two of one Kubernetes cluster by a push group, and one that knows the other as a site.
+
+use anyhow::{Result, bail, ensure};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+
+use crate::field::{Field, NAME, ROLLOUT, spec, story};
+use crate::harness::{eventually, seconds};
+
+const OTHER: &str = "second";
+
+async fn apply(field: &Field, name: &str, more: &Value) -> Result<()> {
+    let mut spec = spec("5.4.3");
+    for role in ["meta", "data", "session"] {
+        spec[role] = json!({"replicas": 1});
+    }
+    spec["dataCenter"] = json!(if name == NAME { "CenterA" } else { "CenterB" });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    let object = json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster",
+        "metadata": {"name": name}, "spec": spec});
+    field.clusters().patch(name, &PatchParams::apply("a-person").force(), &Patch::Apply(&object)).await?;
+    Ok(())
+}
+
+async fn is_ready(field: &Field, name: &str) -> Result<()> {
+    eventually(&format!("{name} is Ready"), ROLLOUT, async || {
+        let object = serde_json::to_value(field.clusters().get(name).await?)?;
+        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().find(|c| c["type"] == "Ready");
+        let present = ready.is_some_and(|c| c["observedGeneration"] == object["metadata"]["generation"]);
+        if present && ready.is_some_and(|c| c["status"] == "True") {
+            return Ok(());
+        }
+        bail!("{} {}", object["status"]["push"], object["status"]["waitingOn"])
+    })
+    .await
+}
+
+/// What the session of a cluster says of its switch.
+async fn is_closed(field: &Field, name: &str) -> Result<bool> {
+    let said = field.ground.get(&format!("{name}-session-0"), 9603, "/digest/pushSwitch").await?;
+    ensure!(said.status == 200, "{}", said.body);
+    Ok(said.body.contains("closed"))
+}
+
+/// The first cluster's session is replaced; meanwhile push of the other is closed, and in the end both are open.
+async fn roll(field: &Field, more: Value) -> Result<()> {
+    let uid = async || anyhow::Ok(field.ground.pods().get("prod-session-0").await?.metadata.uid);
+    let before = uid().await?;
+    apply(field, NAME, &more).await?;
+    eventually("push of the other is closed before a server is stopped", ROLLOUT, async || {
+        if is_closed(field, OTHER).await? { Ok(()) } else { bail!("it is open") }
+    })
+    .await?;
+    // A server is stopped only when both have been closed: it is still there when the other is seen closed, or it was stopped
+    // after that.
+    eventually("the session is another one", ROLLOUT, async || {
+        ensure!(is_closed(field, OTHER).await?, "push of the other is open while the first one rolls");
+        if uid().await? != before {
+            return Ok(());
+        }
+        bail!("{}", field.summary().await)
+    })
+    .await?;
+    is_ready(field, NAME).await?;
+    eventually("push is open on both", seconds(60), async || {
+        for name in [NAME, OTHER] {
+            ensure!(!is_closed(field, name).await?, "{name} is closed");
+        }
+        Ok(())
+    })
+    .await?;
+    is_ready(field, OTHER).await
+}
+
+fn turn(n: u32) -> Value {
+    json!({"replicas": 1, "podTemplate": {"metadata": {"annotations": {"turn": n.to_string()}}}})
+}
+
+#[tokio::test]
+async fn clusters_that_belong_together_close_push_together() {
+    story("groups", async |field| {
+        field.install().await?;
+        let group = json!({"pushGroup": "city"});
+        for name in [NAME, OTHER] {
+            apply(&field, name, &group).await?;
+        }
+        for name in [NAME, OTHER] {
+            is_ready(&field, name).await?;
+        }
+        roll(&field, json!({"pushGroup": "city", "session": turn(1)})).await?;
+        no_holders(&field).await?;
+        // The same two without a group; the first one knows the other as a site, by the address of its meta.
+        apply(&field, OTHER, &json!({})).await?;
+        is_ready(&field, OTHER).await?;
+        let address = field.ground.pod_ip(&format!("{OTHER}-meta-0")).await?;
+        let site = json!([{"name": "site-b", "metaAddresses": [address], "closePush": true}]);
+        roll(&field, json!({"remoteSites": site, "session": turn(2)})).await?;
+        field.clusters().delete(OTHER, &kube::api::DeleteParams::default()).await?;
+        Ok(())
+    })
+    .await;
+}
+
+/// The object of the group is left with nobody in it.
+async fn no_holders(field: &Field) -> Result<()> {
+    let kind = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("middleware.sofastack.io", "v1alpha1", "PushGroup"),
+        "pushgroups",
+    );
+    let groups: Api<DynamicObject> =
+        Api::namespaced_with(field.ground.client.clone(), &field.operators(), &kind);
+    eventually("nobody holds the group", seconds(60), async || {
+        let spec = groups.get("city").await?.data["spec"].clone();
+        let free = spec["holders"].as_array().is_none_or(Vec::is_empty) && spec["actor"].is_null();
+        if free { Ok(()) } else { bail!("{spec}") }
+    })
+    .await
+}
