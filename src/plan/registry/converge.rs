@@ -48,7 +48,7 @@ impl Picture<'_> {
             let listed = if role == Role::Data { &lists.datas } else { &lists.sessions };
             for (member, pod) in self.pods(role) {
                 let is_listed = pod.address.is_some_and(|a| listed.contains(&a));
-                if pod.waived || !pod.may_run() || !is_listed || self.is_deaf(member) {
+                if pod.waived || !pod.may_run() || !is_listed || self.is_deaf(member, pod) {
                     continue;
                 }
                 let known = match role {

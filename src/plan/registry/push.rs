@@ -48,7 +48,7 @@ impl Picture<'_> {
                 continue;
             }
             let unreachable = pod.node == Node::Unreachable;
-            if !unreachable && self.is_deaf(member) {
+            if !unreachable && self.is_deaf(member, pod) {
                 continue;
             }
             match self.session_view(member) {

@@ -110,7 +110,7 @@ impl Picture<'_> {
                 "it started without a leader or a data node and never recovers from that (measured: sofaregistry §1, fact 2)",
             );
         }
-        if self.is_deaf(member) && !self.is_listed(member, pod) {
+        if self.is_deaf(member, pod) && !self.is_listed(member, pod) {
             return Some(DEAF);
         }
         let patience = if role == Role::Data { UNLISTED_DATA_PATIENCE } else { UNLISTED_SESSION_PATIENCE };
@@ -129,8 +129,8 @@ impl Picture<'_> {
 
     /// Whether a data node or session can hear of no meta: every address that it knows is that of no pod any more, as after a
     /// power loss. It asks for names at its start only, so it stays like that. The metas go on listing it until its last sign of
-    /// life is 30 s (data) or 8 s (session) old.
-    pub(crate) fn is_deaf(&self, member: Member) -> bool {
+    /// life is 30 s (data) or 8 s (session) old: only after a loss of the metas is that not waited for.
+    pub(crate) fn is_deaf(&self, member: Member, pod: &Pod) -> bool {
         let known = match member.role {
             Role::Data => self.data_view(member).ok().and_then(|v| v.metas.as_ref()),
             Role::Session => self.session_view(member).ok().and_then(|v| v.metas.as_ref()),
@@ -138,6 +138,7 @@ impl Picture<'_> {
         };
         self.is_raft()
             && self.lists().is_some()
+            && (self.input.memory.incident.is_some() || !self.is_listed(member, pod))
             && known.is_some_and(|known| known.is_disjoint(&self.held_addresses(Role::Meta)))
     }
 
