@@ -81,7 +81,7 @@ lint: ## formatting, clippy, shellcheck
 	cargo clippy --locked --all-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 	shellcheck tests/cluster/cluster.sh tests/ground/*.sh tests/e2e/*.sh tests/packaging/*.sh charts/*/*.sh images/*.sh images/*/*.sh .ci/*.sh .ci/run
-	python3 -m py_compile images/build.py tests/packaging/checks.py
+	python3 -m py_compile images/build.py tests/packaging/checks.py tests/ground/bench.py tests/bench/*.py
 
 .PHONY: deny
 deny: ## licences, duplicate and banned crates, sources
@@ -119,8 +119,12 @@ test-e2e: ## the operator itself, on real nodes with the real servers and the re
 	tests/e2e/run.sh
 
 .PHONY: bench
-bench: ## measure what docs/benchmarks.md shows, and print it as JSON
+bench: programs images ## measure what docs/benchmarks.md shows, and print it as JSON (2 h on a machine that does nothing else)
+	cargo build --locked --release --no-default-features --features runtime --bin sofa-operator
+	cargo build --locked --release --features testkit --example fake-middleware
 	tests/ground/bench.py
+	tests/bench/by_hand.py
+	tests/bench/many.py
 
 .PHONY: ci
 ci: deps lint pure deny test ## what CI runs; its log tells how long it took

@@ -33,8 +33,6 @@ pub struct RegistryWorld {
     /// Ids without publishers on the DataServers that still have some on a SessionServer. Counted only while counts are
     /// verified.
     pub orphaned_ids: Option<Fact<u32>>,
-    /// Ids that had publishers at the baseline and have none on the DataServers now. Counted only then.
-    pub lost_ids: Option<Fact<u32>>,
     /// The push group of the spec or, while push is closed for another one, that one.
     pub group: Option<Fact<GroupView>>,
     /// The push switches of the sites whose push is closed together with ours.

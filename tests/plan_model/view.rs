@@ -62,7 +62,6 @@ pub(crate) fn world(setting: Setting, state: &State, servers: &Servers, at: Mome
             First::Done => Genesis::Done,
         },
         orphaned_ids: Some(Fact::known(u32::from(servers.lacks), at)),
-        lost_ids: Some(Fact::known(u32::from(servers.lacks), at)),
         group: setting.group.then(|| Fact::known(group(state), at)),
         ..RegistryWorld::default()
     };

@@ -321,7 +321,6 @@ fn healthy(membership: MembershipKind, counts: [u32; 3]) -> Case {
         kubernetes: Kubernetes { at: NOW, ..Kubernetes::default() },
         genesis: Genesis::Done,
         orphaned_ids: Some(Fact::known(0, NOW)),
-        lost_ids: Some(Fact::known(0, NOW)),
         ..RegistryWorld::default()
     };
     let all = |role: usize| -> BTreeSet<Ipv4Addr> {

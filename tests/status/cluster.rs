@@ -143,7 +143,6 @@ impl Cluster {
             kubernetes: Kubernetes { at, workloads: self.workloads.clone(), ..Kubernetes::default() },
             genesis: self.genesis.clone(),
             orphaned_ids: Some(Fact::known(0, at)),
-            lost_ids: Some(Fact::known(0, at)),
             sites: self.sites.iter().map(|(name, push)| (name.clone(), Fact::known(*push, at))).collect(),
             ..RegistryWorld::default()
         };

@@ -115,6 +115,6 @@ pub enum OnTimeout {
     /// Push stays closed until a person decides.
     #[default]
     Hold,
-    /// Push is opened, unless an id that had publishers before has none on the DataServers now.
+    /// Push is opened, unless the DataServers hold fewer publishers than before: an id may have lost all of its own then.
     Reopen,
 }

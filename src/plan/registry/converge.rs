@@ -118,7 +118,9 @@ impl Picture<'_> {
             }
         }
         if !self.is_raft() {
-            return if self.leader().is_some_and(|(_, v)| v.slots_stable) {
+            // Slots are moved with what sessions have: without any session they wait for one (measured: sofaregistry §15).
+            let without_sessions = self.lists().is_some_and(|lists| lists.sessions.is_empty());
+            return if without_sessions || self.leader().is_some_and(|(_, v)| v.slots_stable) {
                 Ok(())
             } else {
                 Err(Wait::new(

@@ -107,9 +107,7 @@ impl Picture<'_> {
         if self.now.since(since) < self.t.verify.timeout || self.is_planted(Planted::WaitsForever) {
             return Some(Next::wait(Wait::new(Reason::WaitingForCounts, "clients", message)));
         }
-        let nothing_lost =
-            self.w.lost_ids.as_ref().is_some_and(|f| f.at() >= self.cutoff && f.value() == Some(&0));
-        if self.t.verify.on_timeout == OnTimeout::Reopen && nothing_lost {
+        if self.t.verify.on_timeout == OnTimeout::Reopen && self.nothing_is_lost(run) {
             return None;
         }
         let message =
@@ -128,13 +126,7 @@ impl Picture<'_> {
     fn counted(&self, run: &Run) -> Counted {
         let Some((baseline, _)) = run.baseline else { return Counted::Right };
         let Some(counts) = self.counts() else { return Counted::Unknown };
-        let mut held = 0_u64;
-        for (member, _) in self.pods(Role::Data) {
-            match self.data_view(member).ok().and_then(|v| v.publishers) {
-                Some(publishers) => held = held.saturating_add(publishers),
-                None => return Counted::Unknown,
-            }
-        }
+        let Some(held) = self.held_publishers() else { return Counted::Unknown };
         let orphaned = self.w.orphaned_ids.as_ref().filter(|f| f.at() >= self.cutoff).and_then(|f| f.value());
         let Some(orphaned) = orphaned else { return Counted::Unknown };
         if !counts.recovered(baseline, self.t.verify.percent) {
@@ -143,6 +135,20 @@ impl Picture<'_> {
         let expected = counts.publishers.saturating_mul(self.copies());
         let close = held.abs_diff(expected).saturating_mul(100) <= expected;
         if close && *orphaned == 0 { Counted::Right } else { Counted::DataMissing }
+    }
+
+    /// The publishers that all DataServers hold together. `None`: one of them did not tell.
+    fn held_publishers(&self) -> Option<u64> {
+        let mut datas = self.pods(Role::Data).map(|(member, _)| self.data_view(member).ok()?.publishers);
+        datas.try_fold(0_u64, |sum, publishers| Some(sum.saturating_add(publishers?)))
+    }
+
+    /// Whether no id that had publishers before can be without: the DataServers hold as many as there were. No endpoint of 5.4.3
+    /// lists the ids that a DataServer holds, so ids that lost one of several publishers count as lost too.
+    fn nothing_is_lost(&self, run: &Run) -> bool {
+        let Some((baseline, _)) = run.baseline else { return false };
+        let had = baseline.publishers.saturating_mul(self.copies());
+        self.held_publishers().is_some_and(|held| held >= had)
     }
 
     /// How many DataServers hold each publisher (measured: sofaregistry §4 `storeNodes=3`, §7).

@@ -146,6 +146,8 @@ impl FakeRegistry {
         };
         let leader = self.serving_leader_of(ip);
         let slots = &database.slots;
+        // Slots wait for what sessions have (§15).
+        let sessions = self.processes.get(&ip).is_some_and(|p| !p.lead.list(ServerRole::Session).is_empty());
         let leaders = slots.leaders();
         let spread = leaders.values().max().unwrap_or(&0) - leaders.values().min().unwrap_or(&0);
         words::value(&json!({"success": true, "message": null, "data": {
@@ -154,7 +156,7 @@ impl FakeRegistry {
             "leaderCount": leaders.iter().map(|(n, c)| (n.to_string(), json!(c))).collect::<serde_json::Map<_, _>>(),
             "followerCount":
                 slots.held().iter().map(|(n, c)| (n.to_string(), json!(c))).collect::<serde_json::Map<_, _>>(),
-            "slotTableStable": slots.stable(),
+            "slotTableStable": sessions && slots.stable(),
             "slotTableFollowerBalanced": false,
             "slotTableLeaderBalanced": spread <= 1,
         }}))
