@@ -37,13 +37,8 @@ impl Picture<'_> {
             return None;
         }
         let waited = self.waited(memory, Reason::WaitingForPeers, &leader.to_string());
-        if memory.incident.is_some() && group.len() == 1 {
-            // The first answer of resetPeer may say that it failed although it took effect; repeated, it also mends the list.
-            return Some(Next::act(
-                Act::on(ActKind::ResetPeer, leader, self.pod(leader).map(|p| p.uid.clone())),
-                Command::ResetPeer { survivor: self.address(leader)? },
-                "the survivor leads, and its list of metas is not right yet",
-            ));
+        if memory.incident.is_some() && group.len() == 1 && self.lists().is_some() {
+            return self.finish_reset(leader);
         }
         if waited < LISTS_PATIENCE {
             return Some(Next::wait(Wait::new(

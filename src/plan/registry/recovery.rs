@@ -37,12 +37,8 @@ impl Picture<'_> {
         let Some(survivor) = self.chosen_survivor(incident, memory) else {
             return Some(Next::Halt(Self::ask_for_survivor(incident)));
         };
-        if self.t.paused && self.replicas(Role::Meta) > 1 {
-            return Some(Next::wait(Wait::new(
-                Reason::PausedBySpec,
-                survivor,
-                "its recovery waits: spec.paused is set",
-            )));
+        if let Some(wait) = self.paused_recovery(survivor) {
+            return Some(wait);
         }
         if let Err(wait) = self.is_our_turn_to_repair().and_then(|()| self.others_are_gone(survivor)) {
             return Some(Next::wait(wait));
@@ -56,17 +52,26 @@ impl Picture<'_> {
 
     /// The first answer of a reset may be a refusal although it took effect; then the list that the others follow is still the
     /// old one, until the call is repeated (measured: sofaregistry §6).
-    fn finish_reset(&self, leader: Member) -> Option<Next> {
+    pub(crate) fn finish_reset(&self, leader: Member) -> Option<Next> {
         let own = self.address(leader)?;
         let alone: Addresses = [own].into();
         let half_done = self.is_raft() && self.group() == Some(&alone) && self.lists()?.metas != alone;
         half_done.then(|| {
-            Next::act(
+            let act = Next::act(
                 Act::on(ActKind::ResetPeer, leader, self.pod(leader).map(|p| p.uid.clone())),
                 Command::ResetPeer { survivor: own },
                 "it leads alone, and the list that the others follow still has the metas that were",
-            )
+            );
+            self.paused_recovery(leader).unwrap_or(act)
         })
+    }
+
+    /// A pause holds a recovery up, because its survivor decides what is lost. A single meta begins anew with all that there is:
+    /// that is no more than a new address for it.
+    fn paused_recovery(&self, survivor: Member) -> Option<Next> {
+        let message = "its recovery waits: spec.paused is set";
+        let waits = self.t.paused && self.replicas(Role::Meta) > 1;
+        waits.then(|| Next::wait(Wait::new(Reason::PausedBySpec, survivor, message)))
     }
 
     /// The survivor on whom a person, or the spec, has decided, if it can be one now.
