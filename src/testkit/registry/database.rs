@@ -208,7 +208,8 @@ impl FakeRegistry {
             process.lead.lists.entry(role).or_default().insert(ip, now);
         }
         let mut ends = Vec::new();
-        for (role, list) in &mut process.lead.lists {
+        // Metas stay listed for as long as their leader leads (§15).
+        for (role, list) in process.lead.lists.iter_mut().filter(|(role, _)| **role != ServerRole::Meta) {
             let ttl = if *role == ServerRole::Session { session_ttl } else { data_ttl };
             list.retain(|_, seen| now < *seen + ttl);
             ends.extend(list.values().filter(|&&seen| seen < now).map(|seen| seen + ttl));
