@@ -1269,7 +1269,14 @@ fn section_7_slots_move_under_a_warm_leader() {
     assert_eq!(slots.leaders, BTreeMap::from([(at(22), 128), (at(23), 128)]));
     assert!(slots.stable);
     assert_eq!(net.emptied(&clients), 0, "no loss");
-    let put = Request::put(leader, 9615, "/opsapi/v1/server/group/join/10.0.0.21");
+    let listed = "/persistentData/query";
+    let id = ("dataInfoId".to_owned(), "registry.node.server.operating.data#@#9600#@#CONFIG".to_owned());
+    let query = Request { fields: vec![id], ..Request::get(leader, 9615, listed) };
+    assert_eq!(v6::blacklist(&net.answer(&query)), Ok(set(&[21])));
+    let mut put = Request::put(leader, 9615, "/opsapi/v1/server/group/join/10.0.0.21");
+    assert_eq!(wire::outcome(&net.answer(&put)), Ok(Outcome::Accepted));
+    assert_eq!(v6::blacklist(&net.answer(&query)), Ok(set(&[21])), "of no cell nobody is taken off (§15)");
+    put.fields = vec![("cell".to_owned(), v6::CELL.to_owned())];
     assert_eq!(wire::outcome(&net.answer(&put)), Ok(Outcome::Accepted));
     assert!(net.registry.blacklist(&database).is_empty());
     // Without a leader nothing moves.

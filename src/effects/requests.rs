@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use crate::admin::registry::v6::CELL;
 use crate::admin::transport::Method;
 use crate::observe::Addresses;
 use crate::plan::Command;
@@ -59,8 +60,8 @@ pub fn requests(command: &Command) -> Vec<AdminRequest> {
         Command::ClearBlacklist { via, addresses } => addresses
             .iter()
             .map(|address| {
-                // Without the form the server fails.
-                let fields = vec![("cell", String::new()), ("nodeType", "data".to_owned())];
+                // Without the form the server fails, and of another cell it takes nobody off.
+                let fields = vec![("cell", CELL.to_owned()), ("nodeType", "data".to_owned())];
                 form(*via, Method::Put, &format!("/opsapi/v1/server/group/join/{address}"), fields)
             })
             .collect(),

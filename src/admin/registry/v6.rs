@@ -126,8 +126,12 @@ pub fn slot_status(answer: &Answer) -> Result<SlotStatus, Unreadable> {
     })
 }
 
-/// `/persistentData/query` of the leader for the list of data nodes that are kept out: every address in it. The form of
-/// the list was not measured; none is there until a data node has ended in order.
+/// The cell of every server that is told of none. Who is taken off the list of those that are kept out has to be named with it
+/// (measured: sofaregistry §15).
+pub const CELL: &str = "DEFAULT_ZONE";
+
+/// `/persistentData/query` of the leader for the list of servers that are kept out: the data nodes in it (§15). None is there
+/// until one has ended in order.
 ///
 /// # Errors
 /// [`Unreadable`] when it is neither that value nor the word that there is none, and from a follower.
@@ -142,12 +146,21 @@ pub fn blacklist(answer: &Answer) -> Result<Addresses, Unreadable> {
         message: Option<String>,
         data: Option<Entry>,
     }
+    #[derive(Deserialize)]
+    struct Kept {
+        address: Ipv4Addr,
+    }
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        datas: Vec<Kept>,
+    }
     let envelope: Envelope = answer.json()?;
     match (envelope.success, envelope.message.as_deref(), envelope.data) {
         (true, _, Some(entry)) => {
             let text = entry.data.unwrap_or_default();
-            let words = text.split(|c: char| !c.is_ascii_digit() && c != '.');
-            Ok(words.filter_map(|word| word.parse().ok()).collect())
+            let list: List = serde_json::from_str(&text).map_err(|_| answer.not_understood())?;
+            Ok(list.datas.into_iter().map(|kept| kept.address).collect())
         }
         (false, Some("data not found"), None) => Ok(Addresses::new()),
         _ => Err(answer.not_understood()),

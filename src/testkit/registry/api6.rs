@@ -12,6 +12,7 @@ use super::route::{digest_role, otherwise};
 use super::spec::{ServerLine, ServerRole};
 use super::{CLOCK_AT_START, FakeRegistry, words};
 use crate::admin::answer::Answer;
+use crate::admin::registry::v6::CELL;
 
 const GETS: [&str; 7] = [
     "/health/check",
@@ -65,7 +66,7 @@ impl FakeRegistry {
             return nodes(ServerLine::V6, role, &self.center(ip), &list);
         }
         if let Some(rest) = path.strip_prefix(GROUP) {
-            return self.change_group(ip, rest);
+            return self.change_group(ip, rest, request.field("cell").unwrap_or_default());
         }
         match path {
             "/meta/leader/query" => {
@@ -181,7 +182,9 @@ impl FakeRegistry {
     fn query6(&self, ip: Ipv4Addr, id: &str) -> Answer {
         let Some(database) = self.database_of(ip) else { return words::refusal(None) };
         let data = if id == "registry.node.server.operating.data#@#9600#@#CONFIG" {
-            Some(json!(database.blacklist.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>()).to_string())
+            let kept = |ip: &Ipv4Addr| json!({"nodeType": "DATA", "cell": CELL, "address": ip, "operateTs": self.now});
+            let datas: Vec<_> = database.blacklist.iter().map(kept).collect();
+            Some(json!({"metas": [], "datas": datas, "sessions": {}}).to_string())
         } else {
             database.provided.get(id).map(|(_, data)| data.clone())
         };
@@ -193,14 +196,16 @@ impl FakeRegistry {
         }
     }
 
-    /// `quit/{ip}` and `join/{ip}`: on the blacklist of the slots, and off it (§7).
-    fn change_group(&mut self, leader: Ipv4Addr, rest: &str) -> Answer {
+    /// `quit/{ip}` and `join/{ip}`: on the blacklist of the slots, and off it (§7). Of another cell nobody is taken off, and the
+    /// answer is the same (§15).
+    fn change_group(&mut self, leader: Ipv4Addr, rest: &str, cell: &str) -> Answer {
         let Some((act, ip)) = rest.split_once('/').and_then(|(act, ip)| Some((act, ip.parse().ok()?))) else {
             return words::not_found();
         };
         let Some(database) = self.database_mut(leader) else { return words::not_found() };
         match act {
             "quit" => database.blacklist.insert(ip),
+            "join" if cell != CELL => false,
             "join" => database.blacklist.remove(&ip),
             _ => return words::not_found(),
         };
