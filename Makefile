@@ -119,12 +119,8 @@ test-e2e: ## the operator itself, on real nodes with the real servers and the re
 	tests/e2e/run.sh
 
 .PHONY: bench
-bench: programs images ## measure what docs/benchmarks.md shows, and print it as JSON (2 h on a machine that does nothing else)
-	cargo build --locked --release --no-default-features --features runtime --bin sofa-operator
-	cargo build --locked --release --features testkit --example fake-middleware
+bench: programs images ## measure the figures of the ground in docs/benchmarks.md, and print them as JSON
 	tests/ground/bench.py
-	tests/bench/by_hand.py
-	tests/bench/many.py
 
 .PHONY: ci
 ci: deps lint pure deny test ## what CI runs; its log tells how long it took
