@@ -115,7 +115,7 @@ test-packaging: ## the Helm chart, the kustomize folders, the Argo CD health scr
 	tests/packaging/run.sh
 
 .PHONY: test-e2e
-test-e2e: ## the operator itself, on real nodes with the real servers and the real client
+test-e2e: ## the operator itself, on real nodes with the real servers and the real client; E2E_FULL=1: the long stories too
 	tests/e2e/run.sh
 
 .PHONY: bench
