@@ -25,6 +25,17 @@ pub enum Speech {
     Database,
 }
 
+impl Speech {
+    /// On how many of so many DataServers each publisher is (measured: sofaregistry §4 `storeNodes=3`, §7).
+    #[must_use]
+    pub fn copies(self, datas: u64) -> u64 {
+        datas.min(match self {
+            Self::Raft => 3,
+            Self::Database => 2,
+        })
+    }
+}
+
 impl From<MembershipKind> for Speech {
     fn from(kind: MembershipKind) -> Self {
         match kind {
@@ -296,10 +307,6 @@ pub fn note_told(world: &mut RegistryWorld, member: Member, speech: Speech, hear
 /// `None`: somebody did not tell.
 #[must_use]
 pub fn orphaned_ids(world: &RegistryWorld, speech: Speech) -> Option<Fact<u32>> {
-    let most = match speech {
-        Speech::Raft => 3,
-        Speech::Database => 2,
-    };
     let held = world.datas.values().map(|f| f.value()?.publishers).collect::<Option<Vec<u64>>>()?;
     let had = world
         .sessions
@@ -311,7 +318,7 @@ pub fn orphaned_ids(world: &RegistryWorld, speech: Speech) -> Option<Fact<u32>> 
     if held.is_empty() {
         return None;
     }
-    let copies = u64::try_from(held.len()).unwrap_or(u64::MAX).min(most);
+    let copies = speech.copies(u64::try_from(held.len()).unwrap_or(u64::MAX));
     let at = world.datas.values().map(Fact::at).chain(world.sessions.values().map(Fact::at)).min()?;
     let expected = had.iter().sum::<u64>().saturating_mul(copies);
     let missing = expected.saturating_sub(held.iter().sum()).div_ceil(copies.max(1));

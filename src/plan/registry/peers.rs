@@ -37,9 +37,6 @@ impl Picture<'_> {
             return None;
         }
         let waited = self.waited(memory, Reason::WaitingForPeers, &leader.to_string());
-        if memory.incident.is_some() && group.len() == 1 && self.lists().is_some() {
-            return self.finish_reset(leader);
-        }
         if waited < LISTS_PATIENCE {
             return Some(Next::wait(Wait::new(
                 Reason::WaitingForPeers,

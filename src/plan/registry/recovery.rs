@@ -52,7 +52,7 @@ impl Picture<'_> {
 
     /// The first answer of a reset may be a refusal although it took effect; then the list that the others follow is still the
     /// old one, until the call is repeated (measured: sofaregistry §6).
-    pub(crate) fn finish_reset(&self, leader: Member) -> Option<Next> {
+    fn finish_reset(&self, leader: Member) -> Option<Next> {
         let own = self.address(leader)?;
         let alone: Addresses = [own].into();
         let half_done = self.is_raft() && self.group() == Some(&alone) && self.lists()?.metas != alone;

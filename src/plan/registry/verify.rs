@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::ROLES;
 use super::picture::Picture;
 use super::push::Reading;
-use crate::api::v1alpha1::{ActKind, MembershipKind, OnTimeout, PushOwner, PushState, Reason, Role};
-use crate::observe::Actor;
+use crate::api::v1alpha1::{ActKind, OnTimeout, PushOwner, PushState, Reason, Role};
+use crate::observe::{Actor, Speech};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Run, Target};
@@ -151,11 +151,9 @@ impl Picture<'_> {
         self.held_publishers().is_some_and(|held| held >= had)
     }
 
-    /// How many DataServers hold each publisher (measured: sofaregistry §4 `storeNodes=3`, §7).
+    /// How many DataServers hold each publisher.
     fn copies(&self) -> u64 {
-        let nodes = u64::from(self.replicas(Role::Data));
-        let most = if self.t.membership == MembershipKind::Database { 2 } else { 3 };
-        nodes.min(most)
+        Speech::from(self.t.membership).copies(u64::from(self.replicas(Role::Data)))
     }
 
     fn oldest_session_fact(&self) -> Option<crate::types::Moment> {

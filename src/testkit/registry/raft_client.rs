@@ -30,9 +30,9 @@ impl FakeRegistry {
             return None;
         }
         let leader = self.leader_of_client(meta)?;
-        let group = self.conf(leader);
-        if let Some(process) = self.processes.get_mut(&meta).filter(|p| p.client.leader != Some(leader)) {
-            process.client = RaftClient { group, leader: Some(leader) };
+        if self.processes.get(&meta)?.client.leader != Some(leader) {
+            let group = self.conf(leader);
+            self.processes.get_mut(&meta)?.client = RaftClient { group, leader: Some(leader) };
         }
         Some(leader)
     }
