@@ -4,6 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CLUSTER := tests/cluster/cluster.sh
 NODES ?= 2
+# Every test is built with the same features: with others the library would be built again for each target.
+CARGO_TEST := cargo test --locked --features contract-servers,testkit
+# Tests that need a cluster: `cargo test` leaves them out unless they are named.
+ON_CLUSTERS := --test apiserver --test cluster_lifecycle --test ground --test e2e
 # A shell that looks at the local cluster has its KUBECONFIG set: that is no cluster of the user's own.
 ifneq ($(filter $(or $(SOFA_RUN),/var/lib/sofa-operator)/cluster-%,$(KUBECONFIG)),)
 unexport KUBECONFIG
@@ -78,7 +82,7 @@ crds: ## write crds/*.yaml from the types in src/api, and the chart's copies
 .PHONY: lint
 lint: ## formatting, clippy, shellcheck
 	cargo fmt --check
-	cargo clippy --locked --all-features --all-targets -- -D warnings
+	cargo clippy --locked --all-features --all-targets $(ON_CLUSTERS) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features
 	shellcheck tests/cluster/cluster.sh tests/ground/*.sh tests/e2e/*.sh tests/packaging/*.sh charts/*/*.sh images/*.sh images/*/*.sh .ci/*.sh .ci/run
 	python3 -m py_compile images/build.py tests/packaging/checks.py tests/ground/bench.py tests/bench/*.py
@@ -90,7 +94,7 @@ deny: ## licences, duplicate and banned crates, sources
 .PHONY: test-unit
 test-unit: export INSTA_UPDATE := no
 test-unit: ## tests that need no cluster: the planner's proofs among them
-	cargo test --locked --features contract-servers,testkit
+	$(CARGO_TEST)
 
 .PHONY: prove
 prove: ## the planner's proofs, deeper and with their figures: two faults in a history, 200000 random worlds
@@ -99,12 +103,12 @@ prove: ## the planner's proofs, deeper and with their figures: two faults in a h
 
 .PHONY: test-apiserver
 test-apiserver: ## the CRDs on a real API server: every rule, nothing changes on the way (as root)
-	cargo test --locked --features e2e --test apiserver -- --nocapture
+	$(CARGO_TEST) --test apiserver -- --nocapture
 
 .PHONY: test-cluster
 test-cluster: ## the local cluster itself: up, down, crash, lost node, bad input, nothing left behind (as root)
 	@if [ -n "$(KUBECONFIG)" ]; then echo "test-cluster: KUBECONFIG is set: the tests of the local cluster are left out"; else \
-	cargo test --locked --features e2e --test cluster_lifecycle; fi
+	$(CARGO_TEST) --test cluster_lifecycle; fi
 
 .PHONY: test-ground
 test-ground: ## the real servers and clients on a real cluster of three nodes

@@ -10,6 +10,9 @@
 )]
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 use sofa_operator::plan::Planted;
@@ -156,23 +159,33 @@ fn named(name: &str) -> Workload {
 
 #[test]
 fn a_crash_at_any_point_changes_nothing() {
-    let (mut starts, mut all, began) = (Starts::default(), Tally::default(), Instant::now());
-    for workload in workloads() {
-        if only(workload.name) {
-            continue;
+    let (began, all) = (Instant::now(), Mutex::new(Tally::default()));
+    let left = Mutex::new(workloads().into_iter().filter(|w| !only(w.name)));
+    let next = || left.lock().expect("a queue").next();
+    let work = || {
+        let mut starts = Starts::default();
+        while let Some(workload) = next() {
+            let at = Instant::now();
+            let tally = run(&workload, &mut starts);
+            println!(
+                "{:<22} {:>5} plans {:>3} differences {:>6.1} s",
+                workload.name,
+                tally.plans,
+                tally.differences.len(),
+                at.elapsed().as_secs_f64()
+            );
+            let mut all = all.lock().expect("a tally");
+            all.plans += tally.plans;
+            all.differences.extend(tally.differences);
         }
-        let at = Instant::now();
-        let tally = run(&workload, &mut starts);
-        println!(
-            "{:<22} {:>5} plans {:>3} differences {:>6.1} s",
-            workload.name,
-            tally.plans,
-            tally.differences.len(),
-            at.elapsed().as_secs_f64()
-        );
-        all.plans += tally.plans;
-        all.differences.extend(tally.differences);
-    }
+    };
+    // Each workload is a world of its own.
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
+    let all = all.into_inner().expect("a tally");
     println!(
         "{} plans, {} differences, {:.0} s",
         all.plans,

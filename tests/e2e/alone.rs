@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::field::{Field, ROLLOUT, spec, story};
+use crate::field::{Field, ROLLOUT, story};
 use crate::harness::{eventually, seconds};
 use crate::witness::Witness;
 
@@ -26,32 +26,15 @@ async fn cluster(verb: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn started(field: &Field, more: serde_json::Value) -> Result<()> {
-    field.install().await?;
-    let mut wanted = spec("5.4.3");
-    for (key, value) in more.as_object().into_iter().flatten() {
-        wanted[key] = value.clone();
-    }
-    field.apply(&wanted).await?;
-    field.ready(ROLLOUT).await?;
-    field.start_client("5.4.3").await
-}
-
 /// The API server goes away in the middle of a rollout, with push closed. When it is back the rollout ends as it would have.
 #[tokio::test]
 #[ignore = "stops the API server"]
 async fn an_api_server_that_is_away_for_half_a_minute_changes_nothing() {
     story("outage", async |field| {
-        started(&field, json!({})).await?;
+        field.started(&json!({})).await?;
         let witness = Witness::of(&field);
         field.edit(json!({"restart": "once"})).await?;
-        eventually("the first server is stopped", seconds(120), async || {
-            if !witness.stops().is_empty() {
-                return Ok(());
-            }
-            bail!("{}", field.summary().await)
-        })
-        .await?;
+        witness.first_stop(&field, seconds(120)).await?;
         cluster(&["stop-api"]).await?;
         // The fault itself lasts this long.
         tokio::time::sleep(OUTAGE).await;
@@ -59,9 +42,8 @@ async fn an_api_server_that_is_away_for_half_a_minute_changes_nothing() {
         field.ready(ROLLOUT).await?;
         let stops = witness.judge()?;
         ensure!(stops.len() == 7, "each server is stopped once: {stops:?}");
-        ensure!(field.object().await?["status"]["push"]["state"] == "Open", "{}", field.summary().await);
-        field.republish().await?;
-        field.all_received().await.map(|_| ())
+        field.push_is_open().await?;
+        field.nothing_is_lost().await
     })
     .await;
 }
@@ -91,7 +73,7 @@ async fn a_node_that_dies_costs_what_ran_on_it_and_nothing_more() {
         let soon = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 20});
         let overlay = json!({"spec": {"tolerations": [soon("node.kubernetes.io/unreachable"), soon("node.kubernetes.io/not-ready")]}});
         let part = |replicas: u32| json!({"replicas": replicas, "podTemplate": overlay});
-        started(&field, json!({"meta": part(3), "data": part(2), "session": part(2)})).await?;
+        field.started(&json!({"meta": part(3), "data": part(2), "session": part(2)})).await?;
         let (meta, node) = victim(&field).await?;
         let number = node.rsplit('-').next().unwrap_or_default().to_owned();
         cluster(&["kill-node", &number]).await?;
@@ -111,8 +93,7 @@ async fn a_node_that_dies_costs_what_ran_on_it_and_nothing_more() {
         field.ready(ROLLOUT).await?;
         let back = field.ground.pods().get(&meta).await?;
         ensure!(back.spec.and_then(|s| s.node_name).is_some(), "{meta} runs again");
-        field.republish().await?;
-        field.all_received().await.map(|_| ())
+        field.nothing_is_lost().await
     })
     .await;
 }

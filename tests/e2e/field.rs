@@ -28,6 +28,8 @@ const CLIENT: &str = include_str!("../ground/manifests/registry-client.yaml");
 pub(crate) struct Field {
     pub(crate) ground: Ground,
     story: String,
+    /// The cluster that is spoken of.
+    pub(crate) cluster: &'static str,
 }
 
 /// Plays a story; at its end, good or bad, all that it made goes, unless `E2E_KEEP` is set and the story failed.
@@ -63,13 +65,21 @@ pub(crate) fn spec(version: &str) -> Value {
     })
 }
 
+/// A spec with some fields otherwise.
+pub(crate) fn with(mut spec: Value, more: &Value) -> Value {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
 impl Field {
     async fn new(story: &str) -> Result<Self> {
         let mut config = Config::infer().await?;
         config.default_retry = false;
         let client = Client::try_from(config)?;
         let ground = Ground { client, namespace: format!("sofa-e2e-{story}") };
-        let field = Self { ground, story: story.to_owned() };
+        let field = Self { ground, story: story.to_owned(), cluster: NAME };
         field.clear().await;
         for namespace in [field.ground.namespace.clone(), field.operators()] {
             let namespaces: Api<Namespace> = Api::all(field.ground.client.clone());
@@ -80,6 +90,19 @@ impl Field {
             .await?;
         }
         Ok(field)
+    }
+
+    /// The same field, of another cluster.
+    pub(crate) fn of(&self, cluster: &'static str) -> Self {
+        Self { cluster, ..self.clone() }
+    }
+
+    /// The operator, a 5.4.3 that is as its spec wants it, and a client on it.
+    pub(crate) async fn started(&self, more: &Value) -> Result<()> {
+        self.install().await?;
+        self.apply(&with(spec("5.4.3"), more)).await?;
+        self.ready(ROLLOUT).await?;
+        self.start_client("5.4.3").await
     }
 
     /// The namespace of the operator.
@@ -135,21 +158,22 @@ impl Field {
     /// Applies the cluster's object, as a person does with `kubectl apply --server-side`.
     pub(crate) async fn apply(&self, spec: &Value) -> Result<()> {
         let object = json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster",
-            "metadata": {"name": NAME}, "spec": spec});
-        self.clusters().patch(NAME, &PatchParams::apply("a-person").force(), &Patch::Apply(&object)).await?;
+            "metadata": {"name": self.cluster}, "spec": spec});
+        let person = PatchParams::apply("a-person").force();
+        self.clusters().patch(self.cluster, &person, &Patch::Apply(&object)).await?;
         Ok(())
     }
 
     /// Changes single fields of the spec.
     pub(crate) async fn edit(&self, spec: Value) -> Result<()> {
         let patch = json!({"spec": spec});
-        self.clusters().patch(NAME, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        self.clusters().patch(self.cluster, &PatchParams::default(), &Patch::Merge(&patch)).await?;
         Ok(())
     }
 
     /// The cluster's object.
     pub(crate) async fn object(&self) -> Result<Value> {
-        Ok(serde_json::to_value(self.clusters().get(NAME).await?)?)
+        Ok(serde_json::to_value(self.clusters().get(self.cluster).await?)?)
     }
 
     /// A condition of its status, if it is of the present generation.
@@ -244,6 +268,18 @@ impl Field {
     /// The client publishes a next version of every value.
     pub(crate) async fn republish(&self) -> Result<()> {
         self.ground.post_json("client-0", 8080, "/republish", &json!({})).await.map(|_| ())
+    }
+
+    /// Publishes once more, and waits until all of it has come back.
+    pub(crate) async fn nothing_is_lost(&self) -> Result<()> {
+        self.republish().await?;
+        self.all_received().await.map(|_| ())
+    }
+
+    /// Push is open, as the status says.
+    pub(crate) async fn push_is_open(&self) -> Result<()> {
+        ensure!(self.object().await?["status"]["push"]["state"] == "Open", "{}", self.summary().await);
+        Ok(())
     }
 
     /// Waits until every value has come back as it was published last, and none was ever taken away.

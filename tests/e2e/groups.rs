@@ -1,79 +1,59 @@
 //! Clusters that close push together: two of one Kubernetes cluster by a push group, and one that knows the other as a site.
 
 use anyhow::{Result, bail, ensure};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::field::{Field, NAME, ROLLOUT, spec, story};
+use crate::field::{Field, NAME, ROLLOUT, spec, story, with};
 use crate::harness::{eventually, seconds};
 
 const OTHER: &str = "second";
 
-async fn apply(field: &Field, name: &str, more: &Value) -> Result<()> {
-    let mut spec = spec("5.4.3");
-    for role in ["meta", "data", "session"] {
-        spec[role] = json!({"replicas": 1});
-    }
-    spec["dataCenter"] = json!(if name == NAME { "CenterA" } else { "CenterB" });
-    for (key, value) in more.as_object().into_iter().flatten() {
-        spec[key] = value.clone();
-    }
-    let object = json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster",
-        "metadata": {"name": name}, "spec": spec});
-    field.clusters().patch(name, &PatchParams::apply("a-person").force(), &Patch::Apply(&object)).await?;
-    Ok(())
-}
-
-async fn is_ready(field: &Field, name: &str) -> Result<()> {
-    eventually(&format!("{name} is Ready"), ROLLOUT, async || {
-        let object = serde_json::to_value(field.clusters().get(name).await?)?;
-        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let ready = conditions.iter().find(|c| c["type"] == "Ready");
-        let present = ready.is_some_and(|c| c["observedGeneration"] == object["metadata"]["generation"]);
-        if present && ready.is_some_and(|c| c["status"] == "True") {
-            return Ok(());
-        }
-        bail!("{} {}", object["status"]["push"], object["status"]["waitingOn"])
-    })
-    .await
+/// Applies the smallest cluster, each of a data centre of its own.
+async fn apply(field: &Field, more: &Value) -> Result<()> {
+    let one = json!({"replicas": 1});
+    let center = if field.cluster == NAME { "CenterA" } else { "CenterB" };
+    let small = json!({"meta": one, "data": one, "session": one, "dataCenter": center});
+    field.apply(&with(with(spec("5.4.3"), &small), more)).await
 }
 
 /// What the session of a cluster says of its switch.
-async fn is_closed(field: &Field, name: &str) -> Result<bool> {
-    let said = field.ground.get(&format!("{name}-session-0"), 9603, "/digest/pushSwitch").await?;
+async fn is_closed(field: &Field) -> Result<bool> {
+    let said = field.ground.get(&format!("{}-session-0", field.cluster), 9603, "/digest/pushSwitch").await?;
     ensure!(said.status == 200, "{}", said.body);
     Ok(said.body.contains("closed"))
 }
 
 /// The first cluster's session is replaced; meanwhile push of the other is closed, and in the end both are open.
 async fn roll(field: &Field, more: Value) -> Result<()> {
+    let other = field.of(OTHER);
     let uid = async || anyhow::Ok(field.ground.pods().get("prod-session-0").await?.metadata.uid);
     let before = uid().await?;
-    apply(field, NAME, &more).await?;
+    apply(field, &more).await?;
     eventually("push of the other is closed before a server is stopped", ROLLOUT, async || {
-        if is_closed(field, OTHER).await? { Ok(()) } else { bail!("it is open") }
+        if is_closed(&other).await? { Ok(()) } else { bail!("it is open") }
     })
     .await?;
     // A server is stopped only when both have been closed: it is still there when the other is seen closed, or it was stopped
     // after that.
     eventually("the session is another one", ROLLOUT, async || {
-        ensure!(is_closed(field, OTHER).await?, "push of the other is open while the first one rolls");
+        ensure!(is_closed(&other).await?, "push of the other is open while the first one rolls");
         if uid().await? != before {
             return Ok(());
         }
         bail!("{}", field.summary().await)
     })
     .await?;
-    is_ready(field, NAME).await?;
+    field.ready(ROLLOUT).await?;
     eventually("push is open on both", seconds(60), async || {
-        for name in [NAME, OTHER] {
-            ensure!(!is_closed(field, name).await?, "{name} is closed");
+        for field in [field, &other] {
+            ensure!(!is_closed(field).await?, "{} is closed", field.cluster);
         }
         Ok(())
     })
     .await?;
-    is_ready(field, OTHER).await
+    other.ready(ROLLOUT).await
 }
 
 fn turn(n: u32) -> Value {
@@ -84,18 +64,18 @@ fn turn(n: u32) -> Value {
 async fn clusters_that_belong_together_close_push_together() {
     story("groups", async |field| {
         field.install().await?;
-        let group = json!({"pushGroup": "city"});
-        for name in [NAME, OTHER] {
-            apply(&field, name, &group).await?;
+        let (group, other) = (json!({"pushGroup": "city"}), field.of(OTHER));
+        for field in [&field, &other] {
+            apply(field, &group).await?;
         }
-        for name in [NAME, OTHER] {
-            is_ready(&field, name).await?;
+        for field in [&field, &other] {
+            field.ready(ROLLOUT).await?;
         }
         roll(&field, json!({"pushGroup": "city", "session": turn(1)})).await?;
         no_holders(&field).await?;
         // The same two without a group; the first one knows the other as a site, by the address of its meta.
-        apply(&field, OTHER, &json!({})).await?;
-        is_ready(&field, OTHER).await?;
+        apply(&other, &json!({})).await?;
+        other.ready(ROLLOUT).await?;
         let address = field.ground.pod_ip(&format!("{OTHER}-meta-0")).await?;
         let site = json!([{"name": "site-b", "metaAddresses": [address], "closePush": true}]);
         roll(&field, json!({"remoteSites": site, "session": turn(2)})).await?;

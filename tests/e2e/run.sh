@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 images=(sofa-operator sofa-registry mariadb registry-client)
-cargo test --locked --features e2e --test e2e --no-run
+cargo test --locked --features contract-servers,testkit --test e2e --no-run
 ours=
 if [ -z "${KUBECONFIG:-}" ]; then
     ours=1
@@ -19,8 +19,8 @@ kubectl apply --server-side --force-conflicts -f crds/ > /dev/null
 # Two at a time: servers that start at once on two cores starve each other, and raft groups lose their leaders.
 short=(--skip servers_are_added_and_taken_away)
 [ -z "${E2E_FULL:-}" ] || short=()
-cargo test --locked --features e2e --test e2e -- --test-threads="${E2E_THREADS:-2}" --nocapture "${short[@]}" "$@"
+cargo test --locked --features contract-servers,testkit --test e2e -- --test-threads="${E2E_THREADS:-2}" --nocapture "${short[@]}" "$@"
 if [ -n "$ours" ] && [ -n "${E2E_FULL:-}" ]; then
     # Faults of the whole cluster, one after the other, and only on one that this has made.
-    cargo test --locked --features e2e --test e2e -- --ignored --test-threads=1 --nocapture "$@"
+    cargo test --locked --features contract-servers,testkit --test e2e -- --ignored --test-threads=1 --nocapture "$@"
 fi

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::field::{Field, ROLLOUT, spec, story};
+use crate::field::{Field, ROLLOUT, story};
 use crate::harness::{eventually, seconds};
 use crate::witness::Witness;
 
@@ -35,22 +35,17 @@ async fn only_sessions(field: &Field, witness: Witness) -> Result<()> {
     let stops = witness.judge()?;
     let stopped: Vec<_> = stops.iter().map(|s| s.pod.as_str()).collect();
     ensure!(stopped.len() == 2 && stopped.iter().all(|p| p.contains("-session-")), "{stopped:?}");
-    ensure!(field.object().await?["status"]["push"]["state"] == "Open", "{}", field.summary().await);
-    Ok(())
+    field.push_is_open().await
 }
 
 #[tokio::test]
 async fn a_person_stops_approves_and_times_rollouts() {
     story("steering", async |field| {
-        field.install().await?;
-        field.apply(&spec("5.4.3")).await?;
-        field.ready(ROLLOUT).await?;
-        field.start_client("5.4.3").await?;
+        field.started(&json!({})).await?;
         paused(&field).await?;
         approved(&field).await?;
         in_a_window(&field).await?;
-        field.republish().await?;
-        field.all_received().await.map(|_| ())
+        field.nothing_is_lost().await
     })
     .await;
 }
@@ -63,13 +58,7 @@ async fn paused(field: &Field) -> Result<()> {
     waits_for(field, "PausedBySpec", seconds(30)).await?;
     ensure!(witness.stops().is_empty(), "{:?}", witness.stops());
     field.edit(json!({"paused": false})).await?;
-    eventually("the first session is stopped", ROLLOUT, async || {
-        if !witness.stops().is_empty() {
-            return Ok(());
-        }
-        bail!("{}", field.summary().await)
-    })
-    .await?;
+    witness.first_stop(field, ROLLOUT).await?;
     field.edit(json!({"paused": true})).await?;
     eventually("push is open again", ROLLOUT, async || {
         let status = field.object().await?["status"].clone();
@@ -116,10 +105,7 @@ async fn in_a_window(field: &Field) -> Result<()> {
 #[tokio::test]
 async fn servers_are_added_and_taken_away() {
     story("scale", async |field| {
-        field.install().await?;
-        field.apply(&spec("5.4.3")).await?;
-        field.ready(ROLLOUT).await?;
-        field.start_client("5.4.3").await?;
+        field.started(&json!({})).await?;
         for (role, steps) in [("session", [3, 2]), ("data", [3, 2]), ("meta", [5, 3])] {
             for replicas in steps {
                 field.edit(json!({role: {"replicas": replicas}})).await?;
@@ -132,12 +118,10 @@ async fn servers_are_added_and_taken_away() {
                     .filter(|m| m["name"].as_str().is_some_and(|n| n.starts_with(&name)))
                     .count();
                 ensure!(count == replicas, "{role}: {count} of {replicas}");
-                field.republish().await?;
-                field.all_received().await?;
+                field.nothing_is_lost().await?;
             }
         }
-        ensure!(field.object().await?["status"]["push"]["state"] == "Open", "{}", field.summary().await);
-        Ok(())
+        field.push_is_open().await
     })
     .await;
 }

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use tokio::task::JoinHandle;
 
 use crate::field::{Field, NAME};
-use crate::harness::is_ready;
+use crate::harness::{eventually, is_ready};
 
 const ROLES: [&str; 3] = ["meta", "data", "session"];
 
@@ -66,6 +66,17 @@ impl Witness {
     /// What was stopped, in order.
     pub(crate) fn stops(&self) -> Vec<Stop> {
         self.book.lock().expect("a book").stops.clone()
+    }
+
+    /// Waits until a server is stopped.
+    pub(crate) async fn first_stop(&self, field: &Field, within: Duration) -> Result<()> {
+        eventually("the first server is stopped", within, async || {
+            if !self.stops().is_empty() {
+                return Ok(());
+            }
+            bail!("{}", field.summary().await)
+        })
+        .await
     }
 
     /// Ends the watch and judges: every pod that worked was stopped with push closed on every session that told (I10), with

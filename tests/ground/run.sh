@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 images=(sofa-registry mariadb powerjob powerjob-worker registry-client contract-servers)
-cargo test --locked --features e2e --test ground --no-run
+cargo test --locked --features contract-servers,testkit --test ground --no-run
 if [ -z "${KUBECONFIG:-}" ]; then
     # A cluster of its own, so that a demo beside it is not disturbed.
     export CLUSTER_ID=${CLUSTER_ID:-1}
@@ -16,4 +16,4 @@ else
     tests/cluster/cluster.sh load "${images[@]}"
 fi
 # Two at a time: servers that start at once on two cores starve each other, and raft groups lose their leaders.
-cargo test --locked --features e2e --test ground -- --test-threads="${GROUND_THREADS:-2}" --nocapture "$@"
+cargo test --locked --features contract-servers,testkit --test ground -- --test-threads="${GROUND_THREADS:-2}" --nocapture "$@"
