@@ -6,7 +6,7 @@
     reason = "a test's helpers fail as its test functions do"
 )]
 
-#[expect(dead_code, reason = "the specs of the other kinds are for other tests")]
+#[expect(dead_code, reason = "some of the specs are for other tests")]
 mod specs;
 
 use std::collections::BTreeMap;
@@ -16,10 +16,12 @@ use serde_json::{Value, json};
 use sofa_operator::api::v1alpha1::{Automation, MembershipKind, OnTimeout, Role, Strategy};
 use sofa_operator::build::Build;
 use sofa_operator::observe::Member;
-use sofa_operator::plan::{Admission, RegistryTarget, registry_target};
+use sofa_operator::plan::{
+    Admission, PowerJobRule, RegistryTarget, ServiceTarget, drm_target, registry_target, scheduler_target,
+};
 use sofa_operator::types::{DnsLabel, Moment};
 use sofa_operator::validate::ClusterKind;
-use specs::{Around, Edits, REGISTRY, REGISTRY_FULL, REGISTRY6, edited};
+use specs::{ANT, Around, DRM, DRM_FULL, Edits, POWERJOB, REGISTRY, REGISTRY_FULL, REGISTRY6, edited};
 
 /// Saturday, 14:00 in UTC.
 const NOW: &str = "2026-11-21T14:00:00Z";
@@ -140,4 +142,86 @@ fn the_survivor_is_named_by_its_member_or_its_pod() {
     assert_eq!(confirm("prod-meta-2"), meta_2);
     let valid = Around::of(ClusterKind::Registry).registry(&REGISTRY6).unwrap();
     assert_eq!(registry_target(&valid, &valid.targets(), moment(NOW)).confirm, None);
+}
+
+fn drm(spec: &Value) -> ServiceTarget {
+    let valid = Around::of(ClusterKind::Drm).drm(spec).unwrap();
+    drm_target(&valid, &valid.targets(), moment(NOW))
+}
+
+fn scheduler(spec: &Value) -> ServiceTarget {
+    let valid = Around::of(ClusterKind::Scheduler).scheduler(spec).unwrap();
+    scheduler_target(&valid, &valid.targets(), moment(NOW))
+}
+
+fn replicas(target: &ServiceTarget) -> Vec<(Role, u32)> {
+    target.roles.iter().map(|(role, t)| (*role, t.replicas)).collect()
+}
+
+#[test]
+fn drm_and_antscheduler_change_servers_before_consoles() {
+    let target = drm(&DRM);
+    assert_eq!(replicas(&target), [(Role::Drmdata, 2), (Role::Console, 2)]);
+    assert!(target.roles.iter().all(|(_, t)| t.revision.len() == 12));
+    assert!(target.by_connections && target.powerjob.is_none() && !target.paused);
+    assert_eq!(replicas(&drm(&DRM_FULL))[0], (Role::Drmdata, 3));
+    let edits = [
+        ("/rollout/strategy", json!("TwoGroups")),
+        ("/rollout/verify", json!({"minRecoveryPercent": 80, "timeout": "5m", "onTimeout": "Reopen"})),
+        ("/paused", json!(true)),
+    ];
+    let other = drm(&edited(&DRM, &edits));
+    assert_eq!((other.strategy, other.paused), (Strategy::TwoGroups, true));
+    assert_eq!((other.verify.percent, other.verify.on_timeout), (80, OnTimeout::Reopen));
+    assert_eq!(other.verify.timeout, Duration::from_mins(5));
+    assert_eq!(other.plan, target.plan, "only templates and replicas are in it");
+    let slow = drm(&edited(&DRM, &[("/console/probes/startupTimeout", json!("12m"))]));
+    assert_eq!(slow.start_budget, Duration::from_mins(12), "the longest of the roles");
+    let ant = scheduler(&ANT);
+    assert_eq!(replicas(&ant), [(Role::Server, 2), (Role::Console, 2)]);
+    assert!(ant.by_connections && ant.powerjob.is_none());
+}
+
+/// Apps are moved where a login was given and the version is the one with which that was measured.
+#[test]
+fn powerjob_moves_apps_with_a_login_and_the_measured_version() {
+    let plain = scheduler(&POWERJOB);
+    assert_eq!(replicas(&plain), [(Role::Server, 2)]);
+    assert_eq!((plain.by_connections, plain.strategy), (false, Strategy::OneByOne));
+    assert_eq!(plain.powerjob, Some(PowerJobRule { drain: false, retry_lost: false }));
+    let login = ("/powerjob/databaseSecretRef", json!({"name": "operator"}));
+    let with =
+        |edits: Edits| scheduler(&edited(&edited(&POWERJOB, std::slice::from_ref(&login)), edits)).powerjob;
+    assert_eq!(with(&[]), Some(PowerJobRule { drain: true, retry_lost: false }));
+    let retry = ("/powerjob/retryLost", json!("Enabled"));
+    assert_eq!(with(&[retry]), Some(PowerJobRule { drain: true, retry_lost: true }));
+    for version in ["4.3.8", "5.1.1", "4.3.9-rc.1"] {
+        let other =
+            [("/version", json!(version)), ("/image", json!(format!("localhost/powerjob:{version}")))];
+        assert_eq!(with(&other), Some(PowerJobRule { drain: false, retry_lost: false }), "{version}");
+    }
+}
+
+#[test]
+fn services_ask_for_windows_approval_and_templates_as_registries_do() {
+    let closed = edited(&DRM, &[("/rollout/windows", json!([{"cron": "0 2 * * *", "duration": "2h"}]))]);
+    assert_eq!(drm(&closed).admission, Admission::Window(Some(moment("2026-11-22T02:00:00Z"))));
+    let manual = edited(&POWERJOB, &[("/rollout/approval", json!("Manual"))]);
+    let asks = scheduler(&manual);
+    assert_eq!(asks.admission, Admission::Approval);
+    let approved = edited(&manual, &[("/rollout/approved", json!(asks.plan.as_str()))]);
+    assert_eq!(scheduler(&approved).admission, Admission::Open);
+    let valid = Around::of(ClusterKind::Drm).drm(&DRM).unwrap();
+    assert!(drm_target(&valid, &BTreeMap::new(), moment(NOW)).paused);
+}
+
+/// An approval outlives an upgrade of the operator.
+#[test]
+fn the_ids_of_services_stay() {
+    let revisions =
+        BTreeMap::from([Role::Drmdata, Role::Server, Role::Console].map(|r| (r, "0123456789ab".to_owned())));
+    let valid = Around::of(ClusterKind::Drm).drm(&DRM).unwrap();
+    assert_eq!(drm_target(&valid, &revisions, moment(NOW)).plan.as_str(), "cd9c70a6cfa1fb9f");
+    let valid = Around::of(ClusterKind::Scheduler).scheduler(&POWERJOB).unwrap();
+    assert_eq!(scheduler_target(&valid, &revisions, moment(NOW)).plan.as_str(), "2490ea4340d388ee");
 }

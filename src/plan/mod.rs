@@ -16,6 +16,7 @@ mod planted;
 mod registry;
 mod report;
 mod service;
+mod target;
 
 pub use admission::Admission;
 pub use decision::{Command, Decision, GroupChange, Stop, Wake};
@@ -24,4 +25,4 @@ pub use memory::{Act, InFlight, IncidentRecord, Memory, PushRecord, Run, Target}
 pub use planted::Planted;
 pub use registry::{RegistryInput, RegistryTarget, RoleTarget, VerifyRule, plan_registry, registry_target};
 pub use report::{Report, ReportStep, Wait};
-pub use service::{PowerJobRule, ServiceInput, ServiceTarget, plan_service};
+pub use service::{PowerJobRule, ServiceInput, ServiceTarget, drm_target, plan_service, scheduler_target};

@@ -8,6 +8,7 @@ mod picture;
 mod powerjob;
 mod report;
 mod rolling;
+mod target;
 
 use super::admission::Admission;
 use super::decision::{Command, Decision, Wake};
@@ -21,6 +22,8 @@ use crate::plan::report::Wait;
 use crate::types::{Moment, PlanId};
 use picture::Picture;
 use std::time::Duration;
+
+pub use target::{drm_target, scheduler_target};
 
 /// What a valid spec asks for, as far as a plan needs it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

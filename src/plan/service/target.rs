@@ -1,0 +1,76 @@
+//! The targets of a valid `DrmCluster` and a valid `SchedulerCluster`.
+//!
+//! May import `types`, `api` and the types of `validate`.
+
+use std::collections::BTreeMap;
+
+use super::{PowerJobRule, ServiceTarget};
+use crate::api::v1alpha1::{Engine, Role, Strategy, Switch};
+use crate::plan::registry::RoleTarget;
+use crate::plan::target::{admission, plan_id, start_budget, verify_rule};
+use crate::types::Moment;
+use crate::validate::{ValidCluster, ValidDrm, ValidScheduler};
+
+/// The version with which moving apps was measured: it uses what PowerJob's workers say to its servers, which no document
+/// describes (measured: powerjob §1.6, limits).
+const DRAINED_VERSION: (u32, u32, u32) = (4, 3, 9);
+
+/// What a valid `DrmCluster` asks for, at this moment. `revisions` are those of the pod templates that are built from it, one
+/// for each role: without one of them nothing is restarted, as if the cluster were paused.
+#[must_use]
+pub fn drm_target(valid: &ValidDrm, revisions: &BTreeMap<Role, String>, now: Moment) -> ServiceTarget {
+    target(valid, revisions, now)
+}
+
+/// What a valid `SchedulerCluster` asks for, at this moment. `revisions` as in [`drm_target`].
+#[must_use]
+pub fn scheduler_target(
+    valid: &ValidScheduler,
+    revisions: &BTreeMap<Role, String>,
+    now: Moment,
+) -> ServiceTarget {
+    let target = target(valid, revisions, now);
+    match valid.engine {
+        Engine::AntScheduler => target,
+        Engine::PowerJob => ServiceTarget {
+            strategy: Strategy::OneByOne,
+            by_connections: false,
+            powerjob: Some(powerjob(valid)),
+            ..target
+        },
+    }
+}
+
+fn powerjob(valid: &ValidScheduler) -> PowerJobRule {
+    let version = &valid.common.version;
+    let measured = (version.major, version.minor, version.patch) == DRAINED_VERSION;
+    let login = valid.powerjob.as_ref().is_some_and(|rules| rules.operator_login.is_some());
+    PowerJobRule {
+        drain: login && measured && version.suffix().is_empty(),
+        retry_lost: valid.powerjob.as_ref().is_some_and(|rules| rules.retry_lost == Switch::Enabled),
+    }
+}
+
+fn target<V: ValidCluster>(valid: &V, revisions: &BTreeMap<Role, String>, now: Moment) -> ServiceTarget {
+    let components = valid.components();
+    let roles: Vec<(Role, RoleTarget)> = components
+        .iter()
+        .map(|c| {
+            let revision = revisions.get(&c.role).cloned().unwrap_or_default();
+            (c.role, RoleTarget { replicas: c.replicas, revision })
+        })
+        .collect();
+    let plan = plan_id(roles.iter().map(|(role, target)| (*role, target)));
+    let common = valid.common();
+    ServiceTarget {
+        admission: admission(&common.rollout, &plan, now),
+        plan,
+        paused: common.paused || roles.iter().any(|(role, _)| !revisions.contains_key(role)),
+        roles,
+        strategy: common.rollout.strategy,
+        verify: verify_rule(&common.rollout),
+        by_connections: true,
+        start_budget: start_budget(valid),
+        powerjob: None,
+    }
+}
