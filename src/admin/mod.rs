@@ -5,7 +5,9 @@
 pub mod answer;
 #[cfg(feature = "runtime")]
 pub mod direct;
+pub mod drm;
 #[cfg(feature = "runtime")]
 pub mod proxied;
 pub mod registry;
+pub mod scheduler;
 pub mod transport;
