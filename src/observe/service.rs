@@ -73,3 +73,20 @@ pub struct App {
     /// A job of it is due within a minute.
     pub due: bool,
 }
+
+/// What a failure of a server means and what to do, in the words of the operations guide.
+#[must_use]
+pub const fn failure(reason: Reason) -> &'static str {
+    match reason {
+        Reason::DataMasterMissing => {
+            "the data master is missing: a drmdata restart fails until one is elected; see the registry"
+        }
+        Reason::DataSourceNotConnected => {
+            "it runs, but its data source is not connected: see the database and its login"
+        }
+        Reason::WaitingForDatabase => "its database does not answer",
+        Reason::WaitingForRegistry => "it cannot reach the registry",
+        Reason::VersionMismatch => "it tells another version than the spec: the image is another one",
+        _ => "it says that it does not work, or a port of it is closed",
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{ServiceInput, ServiceTarget};
 use crate::api::v1alpha1::{Reason, Role};
-use crate::observe::{Member, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown};
+use crate::observe::{Member, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown, failure};
 use crate::plan::admission::Admission;
 use crate::plan::machine::FACT_AGE;
 use crate::plan::memory::Memory;
@@ -87,9 +87,7 @@ impl<'a> Picture<'a> {
                 Err(Wait::new(Reason::WaitingForPod, member, "its pod is stopping"))
             }
             Ok(ServerView { failing: None, .. }) => Ok(()),
-            Ok(ServerView { failing: Some(reason), .. }) => {
-                Err(Wait::new(*reason, member, sentence(*reason)))
-            }
+            Ok(ServerView { failing: Some(reason), .. }) => Err(Wait::new(*reason, member, failure(*reason))),
             Err(why) => {
                 Err(Wait::new(Reason::WaitingForPod, member, format!("whether it works is not known: {why}")))
             }
@@ -167,20 +165,5 @@ impl<'a> Picture<'a> {
         let role = self.t.roles.first()?.0;
         self.pods(role)
             .try_fold(0_u64, |sum, (m, _)| Some(sum.saturating_add(self.view(m).ok()?.connections?)))
-    }
-}
-
-/// What a failure of a server means and what to do, in the words of the operations guide.
-fn sentence(reason: Reason) -> &'static str {
-    match reason {
-        Reason::DataMasterMissing => {
-            "the data master is missing: a drmdata restart fails until one is elected; see the registry"
-        }
-        Reason::DataSourceNotConnected => {
-            "it runs, but its data source is not connected: see the database and its login"
-        }
-        Reason::WaitingForDatabase => "its database does not answer",
-        Reason::WaitingForRegistry => "it cannot reach the registry",
-        _ => "it says that it does not work",
     }
 }
