@@ -14,6 +14,8 @@ mod memory;
 mod news;
 mod record;
 mod registry;
+mod servers;
+mod service;
 mod spec;
 mod text;
 
@@ -21,6 +23,7 @@ pub use members::{Observed, SeenMember, Verdict};
 pub use memory::memory_of;
 pub use news::{News, Weight, news};
 pub use registry::{RegistryView, observe_registry, registry_status};
+pub use service::{ServiceView, observe_service, service_status};
 pub use spec::{refused_write, stalled_by, waits_for};
 
 use crate::api::v1alpha1::{ClusterStatus, PlanLine, StepState};

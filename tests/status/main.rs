@@ -18,3 +18,4 @@ mod render;
 mod rollout;
 mod schema;
 mod seen;
+mod service;
