@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::api::v1alpha1::{ClusterStatus, ConditionStatus, PushOwner, PushState};
-use crate::validate::Identity;
+use crate::validate::{ClusterKind, Identity};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfKind {
@@ -50,7 +50,7 @@ fn histogram() -> Histogram {
 }
 
 /// What is told of all of them, by namespace and name.
-type Clusters = Arc<Mutex<HashMap<(String, String), Cluster>>>;
+type Clusters = Arc<Mutex<HashMap<(&'static str, String, String), Cluster>>>;
 
 /// All figures.
 pub struct Metrics {
@@ -123,13 +123,13 @@ impl Metrics {
             conditions: held.map(|c| format!("{:?}", c.kind)).collect(),
             closed_since: closed.map(|p| p.since.0),
         };
-        let key = (identity.namespace.clone(), identity.name.clone());
+        let key = (identity.kind.kind(), identity.namespace.clone(), identity.name.clone());
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner).insert(key, cluster);
     }
 
     /// A cluster is gone.
-    pub fn forget(&self, namespace: &str, name: &str) {
-        let key = (namespace.to_owned(), name.to_owned());
+    pub fn forget(&self, kind: ClusterKind, namespace: &str, name: &str) {
+        let key = (kind.kind(), namespace.to_owned(), name.to_owned());
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
@@ -167,7 +167,7 @@ impl Collector for OfClusters {
         }
         let help = "How long the operator has kept push closed, in seconds";
         let mut metric = encoder.encode_descriptor("push_closed_seconds", help, None, kind)?;
-        for ((namespace, name), cluster) in clusters.iter() {
+        for ((_, namespace, name), cluster) in clusters.iter() {
             if let Some(since) = cluster.closed_since {
                 let seconds = Timestamp::now().duration_since(since).as_secs().max(0);
                 let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
@@ -181,7 +181,6 @@ impl Collector for OfClusters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::validate::ClusterKind;
 
     #[test]
     fn figures_have_the_names_that_alerts_use() {
@@ -205,7 +204,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
-        metrics.forget("pay", "prod");
+        metrics.forget(ClusterKind::Registry, "pay", "prod");
         assert!(!metrics.text().unwrap().contains("condition=\"All\""));
     }
 }

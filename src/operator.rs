@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::database::Databases;
 use crate::admin::direct::Direct;
 use crate::admin::proxied::Proxied;
 use crate::api::objects::OPERATOR;
@@ -30,7 +31,7 @@ const LAST_WORDS: Duration = Duration::from_secs(15);
 /// How often what is missing is looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Runs SOFARegistry on Kubernetes.
+/// Runs SOFARegistry, DRM and schedulers on Kubernetes.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "sofa-operator", version)]
 pub struct Args {
@@ -93,7 +94,8 @@ pub async fn run(args: Args) -> Result<()> {
     let lease =
         LeaseConfig::new(&args.namespace, &args.lease, &args.identity.clone().unwrap_or_else(identity));
     let (leadership, contending) = lead(client.clone(), lease.clone());
-    let operator = Operator { args, client, objects, metrics, missing, leadership };
+    let databases = Arc::default();
+    let operator = Operator { args, client, objects, databases, metrics, missing, leadership };
     let stop = CancellationToken::new();
     let listener = TcpListener::bind(operator.args.http)
         .await
@@ -145,6 +147,7 @@ struct Operator {
     args: Args,
     client: Client,
     objects: Objects,
+    databases: Arc<Databases>,
     metrics: Arc<Metrics>,
     missing: Arc<Mutex<Missing>>,
     leadership: Leadership,
@@ -164,9 +167,9 @@ impl Operator {
         Ok(Shown {
             missing: Arc::clone(&self.missing),
             figures: Arc::new(move || metrics.text().unwrap_or_default()),
-            explain: Arc::new(move |namespace, name| {
+            explain: Arc::new(move |kind, namespace, name| {
                 let context = Arc::clone(&context);
-                async move { controllers::explain(&context, &namespace, &name).await }.boxed()
+                async move { controllers::explain(&context, kind, &namespace, &name).await }.boxed()
             }),
             level,
         })
@@ -190,6 +193,8 @@ impl Operator {
                 TransportArg::Direct => Admins::Direct(Direct::new(args.admin_proxy.as_deref())?),
                 TransportArg::Proxy => Admins::Proxied(Proxied::new(self.client.clone())),
             },
+            databases: Arc::clone(&self.databases),
+            pages: Direct::new(None)?,
             leadership: self.leadership.clone(),
             events: Recorder::new(self.client.clone(), reporter),
             metrics: Arc::clone(&self.metrics),

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::telemetry::LogLevel;
+use crate::validate::ClusterKind;
 
 /// What is missing for the operator to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +61,8 @@ impl Missing {
 
 /// A plan as JSON, or why there is none.
 pub type Explained = Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>>;
-/// Makes the plan of a cluster, by namespace and name.
-pub type Explain = Arc<dyn Fn(String, String) -> Explained + Send + Sync>;
+/// Makes the plan of a cluster, by its kind if one is given, namespace and name.
+pub type Explain = Arc<dyn Fn(Option<ClusterKind>, String, String) -> Explained + Send + Sync>;
 /// The figures as text.
 pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -114,11 +115,27 @@ async fn metrics(State(shown): State<Shown>) -> Response {
     ([(CONTENT_TYPE, TYPE)], (shown.figures)()).into_response()
 }
 
-async fn plan(State(shown): State<Shown>, Path((namespace, name)): Path<(String, String)>) -> Response {
-    match (shown.explain)(namespace.clone(), name.clone()).await {
+/// Clusters of several kinds may have one name.
+#[derive(serde::Deserialize)]
+struct OfKind {
+    kind: Option<String>,
+}
+
+async fn plan(
+    State(shown): State<Shown>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(asked): Query<OfKind>,
+) -> Response {
+    let kinds = [ClusterKind::Registry, ClusterKind::Drm, ClusterKind::Scheduler];
+    let kind = asked.kind.map(|asked| kinds.into_iter().find(|k| k.word() == asked || k.kind() == asked));
+    if kind == Some(None) {
+        let error = json!({"error": "kind is registry, drm or scheduler"});
+        return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+    }
+    match (shown.explain)(kind.flatten(), namespace.clone(), name.clone()).await {
         Ok(Some(text)) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
         Ok(None) => {
-            let error = json!({"error": format!("there is no RegistryCluster {namespace}/{name}")});
+            let error = json!({"error": format!("there is no cluster {namespace}/{name}")});
             (StatusCode::NOT_FOUND, Json(error)).into_response()
         }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": error}))).into_response(),

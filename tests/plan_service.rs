@@ -51,6 +51,7 @@ fn target(roles: &[(Role, u32)], powerjob: Option<PowerJobRule>) -> ServiceTarge
         admission: Admission::Open,
         verify: VerifyRule { percent: 90, timeout: Duration::from_mins(20), on_timeout: OnTimeout::Hold },
         by_connections: powerjob.is_none(),
+        by_tasks: false,
         start_budget: Duration::from_mins(5),
         powerjob,
     }
@@ -318,6 +319,7 @@ fn what_the_servers_need_holds_every_restart() {
         reason,
         subject: subject.to_owned(),
         works: Fact::known(false, START),
+        fault: Some("its login is refused".to_owned()),
     };
     cluster.world.needs = vec![broken(Reason::WaitingForRegistry, "registry city")];
     assert_eq!(cluster.waits(), [Reason::WaitingForRegistry]);
@@ -489,6 +491,7 @@ fn make_odd(cluster: &mut Cluster, what: u8, whom: u8) {
                 reason: Reason::WaitingForDatabase,
                 subject: "database".to_owned(),
                 works,
+                fault: None,
             });
         }
         6 => cluster.target.paused = true,

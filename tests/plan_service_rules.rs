@@ -43,6 +43,7 @@ impl Story {
             admission: Admission::Open,
             verify: VerifyRule { percent: 90, timeout: Duration::from_mins(20), on_timeout: OnTimeout::Hold },
             by_connections: true,
+            by_tasks: false,
             start_budget: Duration::from_mins(5),
             powerjob: None,
         };
@@ -314,6 +315,28 @@ fn a_cluster_ends_with_its_last_pod() {
 }
 
 /// What has not begun sleeps until the window opens; what was let in goes on.
+#[test]
+fn a_server_with_tasks_that_are_not_reported_is_not_stopped() {
+    let mut story = Story::begin();
+    story.target.by_tasks = true;
+    let decision = story.turn();
+    assert_eq!((stops(&decision), reasons(&decision)), (false, vec![Reason::WaitingForTasks]), "nobody told");
+    for ordinal in 0..4 {
+        story.world.tasks.insert(data(ordinal), Fact::known(2, story.now));
+    }
+    let mut tell = |tasks: u64| {
+        let at = story.now.after(PACE);
+        for ordinal in 0..4 {
+            story.world.tasks.insert(data(ordinal), Fact::known(tasks, at));
+        }
+        story.turn()
+    };
+    let decision = tell(2);
+    assert_eq!((stops(&decision), reasons(&decision)), (false, vec![Reason::WaitingForTasks]));
+    tell(0);
+    assert!(stops(&tell(0)), "it is stopped when all are reported");
+}
+
 #[test]
 fn only_what_has_not_begun_waits_for_a_window() {
     let mut story = Story::begin();

@@ -4,11 +4,12 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use reqwest::{Client, Proxy, Response, Url};
 
 use super::answer::{Answer, BODY_LIMIT_BYTES};
-use super::transport::{CONNECT_LIMIT, Call, Method, NoAnswer, Transport};
+use super::transport::{CONNECT_LIMIT, Call, Content, Method, NoAnswer, Transport};
 
 /// Idle connections that are kept for each server: its questions are asked one after the other.
 const IDLE_CONNECTIONS: usize = 1;
@@ -36,7 +37,7 @@ impl Direct {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(std::time::Duration::from_secs(20))
+            .pool_idle_timeout(Duration::from_secs(20))
             .http1_only();
         let builder = match through {
             Some(proxy) => plain.proxy(Proxy::http(proxy)?),
@@ -52,12 +53,31 @@ impl Transport for Direct {
         let url = format!("http://{server}{}", call.path);
         let url: Url = url.parse().map_err(|e| broken(&server, format!("{url} is no address: {e}")))?;
         let request = match call.method {
-            Method::Get => self.client.get(url).query(call.fields),
-            Method::Post => self.client.post(url).form(call.fields),
-            Method::Put => self.client.put(url).form(call.fields),
+            Method::Get => self.client.get(url),
+            Method::Post => self.client.post(url),
+            Method::Put => self.client.put(url),
+        };
+        let request = match (call.content, call.method) {
+            (Content::Fields(fields), Method::Get) => request.query(fields),
+            (Content::Fields(fields), _) => request.form(fields),
+            (Content::Json(text), _) => {
+                request.header("content-type", "application/json").body(text.to_owned())
+            }
         };
         let response = request.timeout(call.limit).send().await.map_err(|e| no_answer(&server, &e))?;
         read(response).await.map_err(|e| no_answer(&server, &e))
+    }
+}
+
+impl Direct {
+    /// Asks for a page by its whole address.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn page(&self, url: &str, limit: Duration) -> Result<Answer, NoAnswer> {
+        let asked = self.client.get(url).timeout(limit).send().await;
+        let response = asked.map_err(|e| no_answer(url, &e))?;
+        read(response).await.map_err(|e| no_answer(url, &e))
     }
 }
 

@@ -23,7 +23,7 @@ async fn server(bytes: &'static [u8]) -> (Server, tokio::task::JoinHandle<String
 }
 
 fn call<'a>(to: &'a Server, method: Method, fields: &'a [(&'a str, &'a str)]) -> Call<'a> {
-    Call { to, method, path: "/manage/x", fields, limit: Duration::from_secs(5) }
+    Call { to, method, path: "/manage/x", content: Content::Fields(fields), limit: Duration::from_secs(5) }
 }
 
 #[tokio::test]
@@ -42,6 +42,25 @@ async fn a_form_is_sent_as_one() {
     direct.send(call(&to, Method::Post, &[("ipAddressList", "10.0.0.1,10.0.0.2")])).await.unwrap();
     let seen = task.await.unwrap();
     assert!(seen.contains("application/x-www-form-urlencoded"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_document_is_sent_as_it_is() {
+    let (to, task) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let mut posted = call(&to, Method::Post, &[]);
+    posted.content = Content::Json(r#"{"currentTime":1}"#);
+    Direct::new(None).unwrap().send(posted).await.unwrap();
+    let seen = task.await.unwrap();
+    assert!(seen.contains("application/json") && seen.ends_with(r#"{"currentTime":1}"#), "{seen}");
+}
+
+#[tokio::test]
+async fn a_page_has_an_address_of_its_own() {
+    let (to, task) = server(b"HTTP/1.1 204 x\r\n\r\n").await;
+    let url = format!("http://{to}/health?x=1");
+    let answer = Direct::new(None).unwrap().page(&url, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answer.status, 204);
+    assert!(task.await.unwrap().starts_with("GET /health?x=1 HTTP/1.1\r\n"));
 }
 
 #[tokio::test]

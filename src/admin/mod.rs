@@ -4,6 +4,8 @@
 
 pub mod answer;
 #[cfg(feature = "runtime")]
+pub mod database;
+#[cfg(feature = "runtime")]
 pub mod direct;
 pub mod drm;
 #[cfg(feature = "runtime")]

@@ -6,7 +6,7 @@ use kube::Client;
 use kube::client::Body;
 
 use super::answer::{Answer, BODY_LIMIT_BYTES};
-use super::transport::{Call, Method, NoAnswer, Transport};
+use super::transport::{Call, Content, Method, NoAnswer, Transport};
 
 /// The transport.
 #[derive(Clone)]
@@ -29,7 +29,10 @@ impl Transport for Proxied {
         let Some((namespace, pod)) = &call.to.pod else {
             return Err(broken("it is no pod of this Kubernetes cluster".to_owned()));
         };
-        let fields = fields(call.fields);
+        let (fields, kind) = match call.content {
+            Content::Fields(all) => (fields(all), "application/x-www-form-urlencoded"),
+            Content::Json(text) => (text.to_owned(), "application/json"),
+        };
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{}/proxy{}", call.to.port, call.path);
         let builder = match call.method {
             Method::Get if fields.is_empty() => http::Request::get(path),
@@ -38,10 +41,8 @@ impl Transport for Proxied {
             Method::Put => http::Request::put(path),
         };
         let body = if call.method == Method::Get { Vec::new() } else { fields.into_bytes() };
-        let request = builder
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Body::from(body))
-            .map_err(|e| broken(e.to_string()))?;
+        let request =
+            builder.header("content-type", kind).body(Body::from(body)).map_err(|e| broken(e.to_string()))?;
         let read = async {
             let response = self.client.send(request).await.map_err(|e| broken(e.to_string()))?;
             let (head, body) = response.into_parts();

@@ -36,10 +36,19 @@ impl fmt::Display for Server {
 pub enum Method {
     /// GET: it reads, and on 5.x it switches too.
     Get,
-    /// POST of a form.
+    /// POST.
     Post,
-    /// PUT of a form.
+    /// PUT.
     Put,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// The query of a GET, the form of the others.
+    Fields(&'a [(&'a str, &'a str)]),
+    /// A JSON document.
+    Json(&'a str),
 }
 
 /// One request.
@@ -51,8 +60,8 @@ pub struct Call<'a> {
     pub method: Method,
     /// The path, with a leading slash.
     pub path: &'a str,
-    /// The query of a GET, the form of the others.
-    pub fields: &'a [(&'a str, &'a str)],
+    /// What it carries.
+    pub content: Content<'a>,
     /// How long the whole answer is waited for.
     pub limit: Duration,
 }

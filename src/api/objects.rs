@@ -24,6 +24,8 @@ pub const WORKER_OF: &str = "middleware.sofastack.io/worker-of";
 pub const OPERATOR: &str = "sofa-operator";
 /// The label with the name of the software.
 pub const APP: &str = "app.kubernetes.io/name";
+/// Its value for `SOFARegistry`.
+pub const REGISTRY_APP: &str = "sofa-registry";
 /// The name of the volume in which a server keeps what outlives it.
 pub const HOME: &str = "home";
 

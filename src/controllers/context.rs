@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::runtime::events::Recorder;
 
 use crate::admin::answer::Answer;
+use crate::admin::database::Databases;
 use crate::admin::direct::Direct;
 use crate::admin::proxied::Proxied;
 use crate::admin::transport::{Call, NoAnswer, Transport};
@@ -56,6 +57,10 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     /// The way to the admin ports.
     pub admins: Admins,
+    /// Databases.
+    pub databases: Arc<Databases>,
+    /// The way to pages outside of the clusters: the health of what they depend on.
+    pub pages: Direct,
     /// Whether this process leads.
     pub leadership: Leadership,
     /// Where Events go.

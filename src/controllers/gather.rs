@@ -1,37 +1,26 @@
-//! What is so: Kubernetes, by the caches or past them, and every server that may answer.
-//!
-//! All servers are asked at once, each its questions one after the other; a server that does not answer the first one is not
-//! asked the others. What was not heard is unknown and never a pass.
+//! What is so in Kubernetes, by the caches or past them, and one question to one server.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
-use kube::Api;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use serde_json::Value;
 
-use super::clock::now;
 use super::context::Context;
 use crate::admin::answer::Answer;
-use crate::admin::registry::wire::PushSwitch;
-use crate::admin::registry::{v5, v6};
-use crate::admin::transport::{Call, Method, NoAnswer, Server, Transport};
-use crate::api::objects::CLUSTER;
-use crate::api::v1alpha1::{ClusterStatus, PushGroup, PushState, RegistryCluster, RegistrySite, Role};
-use crate::kube_io::{KubeError, kind};
-use crate::observe::{
-    Actor, Fact, GroupView, Heard, Listed, Member, Question, RegistryWorld, Speech, Told, Unknown, askable,
-    genesis_name, note_told, orphaned_ids,
-};
-use crate::types::DnsLabel;
-use crate::validate::{SecretFact, ValidCluster, ValidRegistry};
+use crate::admin::transport::{Call, NoAnswer, Server, Transport};
+use crate::api::objects::{APP, CLUSTER};
+use crate::api::v1alpha1::Role;
+use crate::kube_io::KubeError;
+use crate::observe::{Listed, Member, Unknown};
+use crate::validate::{Identity, Product, SecretFact, ValidCluster};
 
 /// How long one answer is waited for. A server that serves answers in milliseconds.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// Where Kubernetes is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,26 +31,28 @@ pub(super) enum Source {
     Server,
 }
 
-/// The objects of a cluster.
+/// The objects of a cluster that runs one of these products: clusters of several kinds may have one name.
 pub(super) async fn listed(
     context: &Context,
-    namespace: &str,
-    cluster: &str,
+    identity: &Identity,
+    products: &[Product],
     source: Source,
 ) -> Result<Listed, KubeError> {
+    let (namespace, cluster) = (&identity.namespace, &identity.name);
     let children = &context.children;
     // Whether a node answers takes its neighbours 40 s to say: a cache is not behind that.
     let nodes = children.nodes();
     if source == Source::Cache {
         return Ok(Listed {
-            pods: children.pods(namespace, cluster),
-            stateful_sets: children.stateful_sets(namespace, cluster),
-            claims: children.claims(namespace, cluster),
+            pods: of(products, children.pods(namespace, cluster)),
+            stateful_sets: of(products, children.stateful_sets(namespace, cluster)),
+            claims: of(products, children.claims(namespace, cluster)),
             nodes,
         });
     }
     let client = || context.objects.client().clone();
-    let own = ListParams::default().labels(&format!("{CLUSTER}={cluster}"));
+    let labels: Vec<&str> = products.iter().map(|p| p.label()).collect();
+    let own = ListParams::default().labels(&format!("{CLUSTER}={cluster},{APP} in ({})", labels.join(",")));
     let (pods, sets, claims) = (
         Api::<Pod>::namespaced(client(), namespace),
         Api::<StatefulSet>::namespaced(client(), namespace),
@@ -72,73 +63,60 @@ pub(super) async fn listed(
     Ok(Listed { pods: pods.items, stateful_sets: stateful_sets.items, claims: claims.items, nodes })
 }
 
-/// The record of the first start.
-pub(super) async fn first_start(
+fn of<K: ResourceExt>(products: &[Product], objects: Vec<K>) -> Vec<K> {
+    let is_of = |object: &K| {
+        let app = object.labels().get(APP);
+        app.is_some_and(|app| products.iter().any(|product| product.label() == app))
+    };
+    objects.into_iter().filter(is_of).collect()
+}
+
+/// The keys and values of a Secret, or why there are none.
+pub(super) async fn secret_values(
     context: &Context,
     namespace: &str,
-    cluster: &str,
-) -> Result<Option<ConfigMap>, KubeError> {
-    let records = Api::<ConfigMap>::namespaced(context.objects.client().clone(), namespace);
-    Ok(records.get_opt(&genesis_name(cluster)).await?)
+    name: &str,
+) -> Result<BTreeMap<String, Vec<u8>>, SecretFact> {
+    let secrets = Api::<Secret>::namespaced(context.objects.client().clone(), namespace);
+    match secrets.get_opt(name).await {
+        Ok(Some(secret)) => {
+            Ok(secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect())
+        }
+        Ok(None) => Err(SecretFact::NotFound),
+        Err(_) => Err(SecretFact::Unknown),
+    }
 }
 
 /// The keys of a Secret. Its values are dropped at once.
 pub(super) async fn secret(context: &Context, namespace: &str, name: &str) -> SecretFact {
-    let secrets = Api::<Secret>::namespaced(context.objects.client().clone(), namespace);
-    match secrets.get_opt(name).await {
-        Ok(Some(secret)) => {
-            SecretFact::Found(secret.data.into_iter().flatten().map(|(key, _)| key).collect())
-        }
-        Ok(None) => SecretFact::NotFound,
-        Err(_) => SecretFact::Unknown,
+    match secret_values(context, namespace, name).await {
+        Ok(values) => SecretFact::Found(values.into_keys().collect()),
+        Err(fact) => fact,
     }
 }
 
-/// The server of a member.
-pub(super) fn server(valid: &ValidRegistry, member: Member, address: Ipv4Addr) -> Server {
-    let identity = &valid.common.identity;
+/// The server of a member, by its admin port.
+pub(super) fn server(valid: &impl ValidCluster, member: Member, address: Ipv4Addr) -> Server {
+    server_at(valid, member, address, port(valid, member.role, "http"))
+}
+
+/// The server of a member, by another port.
+pub(super) fn server_at(valid: &impl ValidCluster, member: Member, address: Ipv4Addr, port: u16) -> Server {
+    let identity = &valid.common().identity;
     Server {
         pod: Some((identity.namespace.clone(), member.pod_name(&identity.name))),
         host: address.to_string(),
-        port: admin_port(valid, member.role),
+        port,
     }
 }
 
-pub(super) fn admin_port(valid: &ValidRegistry, role: Role) -> u16 {
-    valid.component(role).and_then(|c| c.ports.number("http")).unwrap_or_default()
+/// A port of a role, by its name.
+pub(super) fn port(valid: &impl ValidCluster, role: Role, name: &str) -> u16 {
+    valid.component(role).and_then(|c| c.ports.number(name)).unwrap_or_default()
 }
 
-/// Asks every server that may answer all that is to be asked of it.
-pub(super) async fn ask_all(context: &Context, valid: &ValidRegistry, world: &mut RegistryWorld) {
-    let speech = Speech::from(valid.membership);
-    let asked = askable(world).into_iter().map(|(member, address)| async move {
-        let at = now();
-        let told = ask(context, &server(valid, member, address), member.role, speech).await;
-        (member, told, at)
-    });
-    for (member, told, at) in join_all(asked).await {
-        let heard = Heard { told: &told, data_center: valid.data_center.as_str(), at };
-        note_told(world, member, speech, &heard);
-    }
-    world.orphaned_ids = orphaned_ids(world, speech);
-}
-
-async fn ask(context: &Context, server: &Server, role: Role, speech: Speech) -> Told {
-    let mut told = Told::new();
-    while let Some(question) = Question::next(role, speech, &told) {
-        let call = Call {
-            to: server,
-            method: Method::Get,
-            path: question.path(role),
-            fields: question.query(),
-            limit: ANSWER_LIMIT,
-        };
-        told.insert(question, heard(context, call).await);
-    }
-    told
-}
-
-async fn heard(context: &Context, call: Call<'_>) -> Result<Answer, Unknown> {
+/// Asks once.
+pub(super) async fn heard(context: &Context, call: Call<'_>) -> Result<Answer, Unknown> {
     let answer = context.admins.send(call).await;
     context.metrics.asked(answer.as_ref().err().map_or("Answered", NoAnswer::label));
     answer.map_err(|why| match why {
@@ -147,133 +125,8 @@ async fn heard(context: &Context, call: Call<'_>) -> Result<Answer, Unknown> {
     })
 }
 
-/// The push switches of the sites that are closed together with this cluster.
-pub(super) async fn ask_sites(context: &Context, valid: &ValidRegistry, world: &mut RegistryWorld) {
-    let closed_too = valid.remote_sites.iter().filter(|site| site.close_push == Some(true));
-    let asked = closed_too.map(|site| async move {
-        let at = now();
-        let switch = ask_site(context, valid, site).await;
-        let fact = match switch {
-            Ok(switch) => Fact::known(switch, at),
-            Err(why) => Fact::unknown(why, at),
-        };
-        (site.name.clone(), fact)
-    });
-    world.sites = join_all(asked).await.into_iter().collect();
-}
-
-/// The first meta of a site that tells.
-async fn ask_site(
-    context: &Context,
-    valid: &ValidRegistry,
-    site: &RegistrySite,
-) -> Result<PushSwitch, Unknown> {
-    let mut last = Unknown::NotAsked;
-    for server in site_servers(valid, site) {
-        let call = Call {
-            to: &server,
-            method: Method::Get,
-            path: Question::Push.path(Role::Meta),
-            fields: &[],
-            limit: ANSWER_LIMIT,
-        };
-        match heard(context, call).await {
-            Ok(answer) => match push_switch(&answer, Speech::from(valid.membership)) {
-                Some(switch) => return Ok(switch),
-                None => last = Unknown::Unreadable,
-            },
-            Err(why) => last = why,
-        }
-    }
-    Err(last)
-}
-
-fn push_switch(answer: &Answer, speech: Speech) -> Option<PushSwitch> {
-    match speech {
-        Speech::Raft => v5::push_switch(answer).ok(),
-        Speech::Database => v6::push_switch(answer).ok().map(|p| p.global),
-    }
-}
-
-/// The metas of a site, as its spec names them.
-pub(super) fn site_servers(valid: &ValidRegistry, site: &RegistrySite) -> Vec<Server> {
-    let addresses = site.meta_addresses.iter().flatten();
-    addresses
-        .map(|address| {
-            let (host, port) = address.as_str().split_once(':').unwrap_or((address.as_str(), ""));
-            let port = port.parse().unwrap_or_else(|_| admin_port(valid, Role::Meta));
-            Server { pod: None, host: host.to_owned(), port }
-        })
-        .collect()
-}
-
-/// The object of a push group. It is in the operator's own namespace.
-pub(super) async fn push_group(context: &Context, group: &DnsLabel) -> Result<Option<PushGroup>, KubeError> {
-    let groups = Api::<PushGroup>::namespaced(context.objects.client().clone(), &context.settings.namespace);
-    Ok(groups.get_opt(group.as_str()).await?)
-}
-
-/// The push group that counts for a cluster now: the one for which push was closed, else that of the spec.
-pub(super) async fn ask_group(
-    context: &Context,
-    valid: &ValidRegistry,
-    status: &ClusterStatus,
-    world: &mut RegistryWorld,
-) {
-    let held = status.push.as_ref().and_then(|push| push.group.as_ref());
-    let Some(group) = held.or(valid.push_group.as_ref()) else { return };
-    let at = now();
-    let read = async {
-        let object = push_group(context, group).await?;
-        let not_closed = not_closed(context, valid, group).await?;
-        Ok::<_, KubeError>((object, not_closed))
-    };
-    world.group = Some(match read.await {
-        Ok((object, not_closed)) => {
-            Fact::known(group_view(object.as_ref(), &valid.common.identity.uid, not_closed), at)
-        }
-        Err(_) => Fact::unknown(Unknown::TimedOut, at),
-    });
-}
-
-fn group_view(object: Option<&PushGroup>, uid: &str, not_closed: BTreeSet<String>) -> GroupView {
-    let spec = object.map(|o| &o.spec);
-    let holders = spec.map(|s| s.holders.as_slice()).unwrap_or_default();
-    GroupView {
-        we_hold: holders.iter().any(|h| h.uid == uid),
-        others_hold: holders.iter().any(|h| h.uid != uid),
-        actor: match spec.and_then(|s| s.actor.as_ref()) {
-            None => Actor::Nobody,
-            Some(actor) if actor.uid == uid => Actor::Us,
-            Some(_) => Actor::Other,
-        },
-        not_closed,
-    }
-}
-
-/// The other clusters of a group that do not report push as closed on every SessionServer. One without sessions has no push.
-async fn not_closed(
-    context: &Context,
-    valid: &ValidRegistry,
-    group: &DnsLabel,
-) -> Result<BTreeSet<String>, KubeError> {
-    let kind = kind::<RegistryCluster>();
-    let mut found = BTreeSet::new();
-    for part in context.settings.scope.parts() {
-        for other in context.objects.list(&kind, part.as_deref().unwrap_or_default(), "").await? {
-            let text = |pointer: &str| other.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-            let is_of = [text("/spec/pushGroup"), text("/status/push/group")].contains(&group.as_str());
-            if !is_of || text("/metadata/uid") == valid.common.identity.uid {
-                continue;
-            }
-            let status: ClusterStatus =
-                other.get("status").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
-            let serves = status.members.iter().any(|m| m.role == Role::Session && m.pod_uid.is_some());
-            let closed = status.push.is_some_and(|push| push.state == PushState::Closed);
-            if serves && !closed {
-                found.insert(format!("{}/{}", text("/metadata/namespace"), text("/metadata/name")));
-            }
-        }
-    }
-    Ok(found)
+/// The annotations of an object.
+pub(super) fn annotations(object: &Value) -> BTreeMap<String, String> {
+    let found = object.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
+    found.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }

@@ -3,14 +3,21 @@
 //!
 //! May import every layer below. `server` and `cli` do not import it, but for the context that a debug plan is made with.
 
+mod ask_powerjob;
+mod ask_registry;
+mod ask_service;
 mod clock;
 mod context;
+mod drm;
 mod gather;
+mod kind;
+mod look;
 mod ports;
 mod publish;
 mod reconcile;
 mod registry;
 mod run;
+mod scheduler;
 
 pub use context::{Admins, Context, Settings};
 pub use reconcile::{Reconciled, explain};

@@ -1,27 +1,30 @@
 //! The ports of `effects` onto a real API server and real servers.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::ask_registry::{push_group, site_servers};
 use super::clock::now;
 use super::context::Context;
 use super::gather;
-use super::registry::Planned;
+use super::kind::{Kind, Planned};
 use crate::admin::answer::Answer;
-use crate::admin::transport::{Call, NoAnswer, Server, Transport};
+use crate::admin::transport::{Call, Content, NoAnswer, Server, Transport};
 use crate::api::objects::{ADMISSION_GATE, FINALIZER};
-use crate::api::v1alpha1::{
-    ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, RegistryCluster, Role,
-};
+use crate::api::v1alpha1::{ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, Role};
 use crate::build::{Objects, StatefulSetChange, claim_name, role_name};
-use crate::effects::{Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded};
+use crate::effects::{
+    Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded, Scheduler,
+};
 use crate::kube_io::{ChildKey, KubeError, Orphan, PodWriter, Writer, kind};
 use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
 use crate::plan::{GroupChange, Stop, Target};
-use crate::types::{DnsLabel, Time};
-use crate::validate::{ValidCluster, ValidRegistry};
+use crate::types::{DnsLabel, Moment, Time};
+use crate::validate::{Identity, ValidCluster};
 
 impl From<KubeError> for Failure {
     fn from(error: KubeError) -> Self {
@@ -35,27 +38,31 @@ impl From<KubeError> for Failure {
 }
 
 /// The ports for one cluster in one turn.
-pub(super) struct KubePorts<'a> {
+pub(super) struct KubePorts<'a, K: Kind> {
     pub(super) context: &'a Context,
     /// The object as it was read.
     pub(super) object: &'a Value,
     /// What was read besides, and decided.
-    pub(super) planned: &'a Planned,
+    pub(super) planned: &'a Planned<K>,
     /// The status that was written.
     pub(super) written: Option<ClusterStatus>,
 }
 
-impl KubePorts<'_> {
-    fn valid(&self) -> &ValidRegistry {
+impl<K: Kind> KubePorts<'_, K> {
+    fn valid(&self) -> &K::Valid {
         &self.planned.valid
     }
 
+    fn identity(&self) -> &Identity {
+        &self.valid().common().identity
+    }
+
     fn namespace(&self) -> &str {
-        &self.valid().common.identity.namespace
+        &self.identity().namespace
     }
 
     fn cluster(&self) -> &str {
-        &self.valid().common.identity.name
+        &self.identity().name
     }
 
     fn writer(&self) -> Writer<'_> {
@@ -117,7 +124,7 @@ impl KubePorts<'_> {
     async fn delete_data(&self) -> Result<(), Failure> {
         let (objects, claims, records) =
             (&self.context.objects, kind::<PersistentVolumeClaim>(), kind::<ConfigMap>());
-        for (member, claim) in &self.planned.world.kubernetes.claims {
+        for (member, claim) in &K::kubernetes(&self.planned.world).claims {
             // A cluster of another kind may have the same name.
             if self.valid().component(member.role).is_some() {
                 let name = claim_name(self.cluster(), member.role, member.ordinal);
@@ -139,7 +146,7 @@ impl KubePorts<'_> {
             to: server,
             method: request.method,
             path: &request.path,
-            fields: &fields,
+            content: Content::Fields(&fields),
             limit: request.limit,
         };
         self.context.admins.send(call).await
@@ -147,13 +154,13 @@ impl KubePorts<'_> {
 
     /// A site is told by the first of its metas that listens and leads, or is not asked to.
     async fn tell_site(&self, site: &DnsLabel, request: &AdminRequest) -> Result<Answer, Failure> {
-        let Some(site) = self.valid().remote_sites.iter().find(|s| s.name == *site) else {
+        let Some(site) = K::sites(self.valid()).iter().find(|s| s.name == *site) else {
             return Err(Failure::Refused(format!(
                 "remoteSites has no {site} any more: its push has to be looked after by hand"
             )));
         };
         let mut last = Failure::Refused(format!("site {} has no metaAddresses", site.name));
-        for server in gather::site_servers(self.valid(), site) {
+        for server in site_servers(self.valid(), site) {
             match self.sent(&server, request).await {
                 Ok(answer) if answer.location.is_none() => return Ok(answer),
                 Ok(_) => last = Failure::Refused(format!("{server} does not lead")),
@@ -170,9 +177,9 @@ fn json(object: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(object).map_err(|e| Failure::Refused(e.to_string()))
 }
 
-impl Record for KubePorts<'_> {
+impl<K: Kind> Record for KubePorts<'_, K> {
     async fn read(&mut self) -> Result<Option<Recorded>, Failure> {
-        let clusters = kind::<RegistryCluster>();
+        let clusters = kind::<K::Object>();
         let object = self.context.objects.get(&clusters, self.namespace(), self.cluster()).await?;
         Ok(object.as_ref().map(Recorded::of))
     }
@@ -187,10 +194,10 @@ impl Record for KubePorts<'_> {
     }
 
     async fn let_go(&mut self) -> Result<(), Failure> {
-        if self.valid().common.deletion == DeletionPolicy::DeleteData {
+        if self.valid().common().deletion == DeletionPolicy::DeleteData {
             self.delete_data().await?;
         }
-        let_go(self.context, self.object).await
+        let_go::<K>(self.context, self.object).await
     }
 }
 
@@ -205,35 +212,39 @@ pub(super) fn is_held(object: &Value) -> bool {
 }
 
 /// Puts our finalizer on: from now on the object does not go before it was ended in order.
-pub(super) async fn take_hold(context: &Context, object: &Value) -> Result<Value, KubeError> {
+pub(super) async fn take_hold<K: Kind>(context: &Context, object: &Value) -> Result<Value, KubeError> {
     let mut all = finalizers(object);
     all.push(FINALIZER.into());
-    set_finalizers(context, object, &all).await
+    set_finalizers::<K>(context, object, &all).await
 }
 
 /// Takes our finalizer off. An object that is gone is no error.
-pub(super) async fn let_go(context: &Context, object: &Value) -> Result<(), Failure> {
+pub(super) async fn let_go<K: Kind>(context: &Context, object: &Value) -> Result<(), Failure> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    let present = context.objects.get(&kind::<RegistryCluster>(), namespace, name).await?;
+    let present = context.objects.get(&kind::<K::Object>(), namespace, name).await?;
     let Some(present) = present else { return Ok(()) };
     let left: Vec<Value> = finalizers(&present).into_iter().filter(|f| f != FINALIZER).collect();
-    match set_finalizers(context, &present, &left).await {
+    match set_finalizers::<K>(context, &present, &left).await {
         Ok(_) | Err(KubeError::NotFound(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Gives an object these finalizers, if it is as it was read.
-async fn set_finalizers(context: &Context, object: &Value, all: &[Value]) -> Result<Value, KubeError> {
+async fn set_finalizers<K: Kind>(
+    context: &Context,
+    object: &Value,
+    all: &[Value],
+) -> Result<Value, KubeError> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let version = object.pointer("/metadata/resourceVersion");
     let patch = json!({"metadata": {"finalizers": all, "resourceVersion": version}});
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    context.objects.merge(&kind::<RegistryCluster>(), namespace, name, &patch).await
+    context.objects.merge(&kind::<K::Object>(), namespace, name, &patch).await
 }
 
-impl ClusterObjects for KubePorts<'_> {
+impl<K: Kind> ClusterObjects for KubePorts<'_, K> {
     async fn apply(&mut self, objects: &Objects) -> Result<(), Failure> {
         if self.planned.own.deleting {
             // What its servers are made of goes by itself, also before them: only how many there are is decided here.
@@ -254,7 +265,7 @@ impl ClusterObjects for KubePorts<'_> {
             }
         }
         let wanted: Vec<ChildKey> = whole.iter().map(ChildKey::of).collect::<Result<_, _>>()?;
-        writer.prune(self.namespace(), &self.valid().common.identity.uid, &wanted).await?;
+        writer.prune(self.namespace(), &self.identity().uid, &wanted).await?;
         Ok(())
     }
 
@@ -267,18 +278,25 @@ impl ClusterObjects for KubePorts<'_> {
     }
 
     async fn write_genesis(&mut self, genesis: &Genesis) -> Result<(), Failure> {
+        let Some(raft_group) = K::raft_group(self.valid()) else {
+            return Err(Failure::Refused("this kind of cluster has no record of a first start".to_owned()));
+        };
         // No owner: it outlives the object, as the volumes do.
         let record = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": genesis_name(self.cluster()), "namespace": self.namespace(), "labels": {
                 "app.kubernetes.io/managed-by": crate::api::objects::OPERATOR}},
-            "data": genesis_data(genesis, &self.valid().raft_group)});
+            "data": genesis_data(genesis, raft_group)});
         self.context.objects.apply(&record).await?;
         Ok(())
     }
 
     async fn change_group(&mut self, change: &GroupChange) -> Result<(), Failure> {
-        let present = gather::push_group(self.context, &change.group).await?;
-        let Some(next) = next_group(present.as_ref(), change, self) else { return Ok(()) };
+        let present = push_group(self.context, &change.group).await?;
+        let Some(next) =
+            next_group(present.as_ref(), change, self.identity(), &self.context.settings.namespace)
+        else {
+            return Ok(());
+        };
         let value = json(&next)?;
         if present.is_some() {
             self.context.objects.replace(&value).await?;
@@ -291,11 +309,15 @@ impl ClusterObjects for KubePorts<'_> {
 
 /// The group's object after a change of our entries in it. `None`: there is nothing to change. Its resourceVersion is the
 /// one that was read: whoever was faster wins, and we look again.
-fn next_group(present: Option<&PushGroup>, change: &GroupChange, ports: &KubePorts<'_>) -> Option<PushGroup> {
-    let identity = &ports.valid().common.identity;
+fn next_group(
+    present: Option<&PushGroup>,
+    change: &GroupChange,
+    identity: &Identity,
+    namespace: &str,
+) -> Option<PushGroup> {
     let mut next = present.cloned().unwrap_or_else(|| {
         let mut group = PushGroup::new(change.group.as_str(), crate::api::v1alpha1::PushGroupSpec::default());
-        group.metadata.namespace = Some(ports.context.settings.namespace.clone());
+        group.metadata.namespace = Some(namespace.to_owned());
         group
     });
     let before = next.spec.clone();
@@ -328,7 +350,7 @@ fn next_group(present: Option<&PushGroup>, change: &GroupChange, ports: &KubePor
     (next.spec != before || present.is_none()).then_some(next)
 }
 
-impl Pods for KubePorts<'_> {
+impl<K: Kind> Pods for KubePorts<'_, K> {
     async fn release(&mut self, target: &Target) -> Result<(), Failure> {
         let Some(uid) = &target.uid else { return Ok(()) };
         let name = target.member.pod_name(self.cluster());
@@ -350,7 +372,7 @@ impl Pods for KubePorts<'_> {
     }
 }
 
-impl Admin for KubePorts<'_> {
+impl<K: Kind> Admin for KubePorts<'_, K> {
     async fn command(&mut self, request: &AdminRequest) -> Result<Answer, Failure> {
         if !self.context.leadership.may_take(request.limit) {
             return Err(Failure::Refused("this operator may not lead until the answer comes".to_owned()));
@@ -360,10 +382,24 @@ impl Admin for KubePorts<'_> {
             Recipient::Site(site) => return self.tell_site(site, request).await,
         };
         // Whose address it is, for the way through the API server.
-        let pods = &self.planned.world.kubernetes.pods;
+        let pods = &K::kubernetes(&self.planned.world).pods;
         let member = pods.iter().find(|(_, pod)| pod.address == Some(ip)).map(|(member, _)| *member);
         let server = gather::server(self.valid(), member.unwrap_or(Member::new(Role::Meta, 0)), ip);
         let answer = self.sent(&server, request).await;
         answer.map_err(|why| Failure::Unanswered(why.to_string()))
+    }
+}
+
+impl<K: Kind> Scheduler for KubePorts<'_, K> {
+    async fn pre_register(&mut self, from: Member, to: Member, apps: &BTreeSet<u64>) -> Result<(), Failure> {
+        K::pre_register(self, from, to, apps).await
+    }
+
+    async fn move_apps(&mut self, from: Member, to: Member, apps: &BTreeSet<u64>) -> Result<(), Failure> {
+        K::move_apps(self, from, to, apps).await
+    }
+
+    async fn retry_lost(&mut self, since: Moment) -> Result<(), Failure> {
+        K::retry_lost(self, since).await
     }
 }

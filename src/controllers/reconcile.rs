@@ -9,20 +9,23 @@ use serde_json::{Value, json};
 
 use super::clock::now;
 use super::context::Context;
+use super::drm::Drm;
 use super::gather::Source;
+use super::kind::{Kind, Planned};
+use super::look::{Looked, look};
 use super::ports::{KubePorts, is_held, let_go, take_hold};
 use super::publish::publish;
-use super::registry::{Looked, Planned, look};
-use crate::api::v1alpha1::{ClusterStatus, PushOwner, RegistryCluster, RolloutState};
+use super::registry::Registry;
+use super::scheduler::Schedulers;
+use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
 use crate::build::{Build, Objects, StatefulSetChange, role_name};
 use crate::effects::{self, Did, Failure, Outcome, Recorded};
 use crate::kube_io::{ChildKey, KubeError, kind};
-use crate::observe::Genesis;
 use crate::plan::{Command, Memory, Wake};
 use crate::render;
-use crate::status::{RegistryView, Subject, news, refused_write, registry_status, stalled_by, waits_for};
+use crate::status::{Subject, news, refused_write, stalled_by, waits_for};
 use crate::types::{Moment, fingerprint};
-use crate::validate::Invalid;
+use crate::validate::{ClusterKind, Invalid, ValidCluster};
 
 /// What came of a reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +38,8 @@ pub struct Reconciled {
 const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
 /// The object of a cluster, past every cache.
-async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<Value>, KubeError> {
-    let mut found = context.objects.get(&kind::<RegistryCluster>(), namespace, name).await?;
+async fn read<K: Kind>(context: &Context, namespace: &str, name: &str) -> Result<Option<Value>, KubeError> {
+    let mut found = context.objects.get(&kind::<K::Object>(), namespace, name).await?;
     if let Some(meta) = found.as_mut().and_then(|object| object.get_mut("metadata")?.as_object_mut()) {
         meta.remove("managedFields");
     }
@@ -47,35 +50,39 @@ async fn read(context: &Context, namespace: &str, name: &str) -> Result<Option<V
 ///
 /// # Errors
 /// The first thing that could not be read or done.
-pub(super) async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Reconciled, Failure> {
-    let Some(mut object) = read(context, namespace, name).await? else {
-        context.metrics.forget(namespace, name);
+pub(super) async fn reconcile<K: Kind>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Reconciled, Failure> {
+    let Some(mut object) = read::<K>(context, namespace, name).await? else {
+        context.metrics.forget(K::KIND, namespace, name);
         return Ok(Reconciled { again: None });
     };
     let own = Recorded::of(&object);
     match (own.deleting, is_held(&object)) {
         (true, false) => return Ok(Reconciled { again: None }),
-        (false, false) => object = take_hold(context, &object).await?,
+        (false, false) => object = take_hold::<K>(context, &object).await?,
         (_, true) => {}
     }
     if let Some(span) = until_facts_count(&own.status) {
         return Ok(Reconciled { again: Some(span) });
     }
     let source = if is_under_way(&own) { Source::Server } else { Source::Cache };
-    let mut looked = look(context, &object, source).await?;
+    let mut looked = look::<K>(context, &object, source).await?;
     if source == Source::Cache {
         if let Looked::Planned(planned) = &looked
             && is_at_rest(context, planned)?
         {
-            context.metrics.noted(&planned.valid.common.identity, &planned.own.status);
+            context.metrics.noted(&planned.valid.common().identity, &planned.own.status);
             return Ok(again(context, planned, None));
         }
         looked = look(context, &object, Source::Server).await?;
     }
     match looked {
-        Looked::Invalid(problems) => refuse(context, &object, &own, &problems).await,
+        Looked::Invalid(problems) => refuse::<K>(context, &object, &own, &problems).await,
         Looked::Missing(valid) => {
-            let status = waits_for(&valid.common.waiting, &own.status, own.generation, now());
+            let status = waits_for(&valid.common().waiting, &own.status, own.generation, now());
             write(context, &object, &own.status, &status).await?;
             Ok(Reconciled { again: Some(context.settings.fast_pace * 5) })
         }
@@ -100,24 +107,24 @@ fn until_facts_count(status: &ClusterStatus) -> Option<Duration> {
     (!left.is_zero() && left <= LONGEST_ROUNDING).then(|| left + Duration::from_millis(1))
 }
 
-/// The status that follows.
-fn status_of(planned: &Planned, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
-    let common = &planned.valid.common;
-    let subject = Subject {
-        cluster: &common.identity.name,
-        generation: planned.own.generation,
-        now: planned.at,
-        deleting: planned.own.deleting,
-        paused: common.paused,
-        warnings: &common.warnings,
-        missing: &common.waiting,
-    };
-    let view = RegistryView { target: &planned.target, world: &planned.world };
-    registry_status(&subject, &view, &planned.decision.report, memory, old)
+impl<K: Kind> Planned<K> {
+    /// Whose status it is.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        let common = self.valid.common();
+        Subject {
+            cluster: &common.identity.name,
+            generation: self.own.generation,
+            now: self.at,
+            deleting: self.own.deleting,
+            paused: common.paused,
+            warnings: &common.warnings,
+            missing: &common.waiting,
+        }
+    }
 }
 
 /// Whether there is nothing to do, nothing to write down, and everything that was made is as it was made.
-fn is_at_rest(context: &Context, planned: &Planned) -> Result<bool, Failure> {
+fn is_at_rest<K: Kind>(context: &Context, planned: &Planned<K>) -> Result<bool, Failure> {
     let decision = &planned.decision;
     let idle = decision.command.is_none()
         && decision.genesis.is_none()
@@ -125,10 +132,10 @@ fn is_at_rest(context: &Context, planned: &Planned) -> Result<bool, Failure> {
         && decision.marks.is_empty()
         && !decision.finished
         && planned.growth.is_empty();
-    if !idle || is_under_way(&planned.own) || matches!(planned.world.genesis, Genesis::Begun { .. }) {
+    if !idle || is_under_way(&planned.own) || K::is_beginning(&planned.world) {
         return Ok(false);
     }
-    if status_of(planned, &decision.memory, &planned.own.status) != planned.own.status {
+    if K::status(planned, &decision.memory, &planned.own.status) != planned.own.status {
         return Ok(false);
     }
     all_right(context, &planned.valid.build(&decision.desired))
@@ -145,9 +152,13 @@ fn all_right(context: &Context, objects: &Objects) -> Result<bool, Failure> {
 }
 
 /// Does what was decided.
-async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Reconciled, Failure> {
+async fn act<K: Kind>(
+    context: &Context,
+    object: &Value,
+    planned: &Planned<K>,
+) -> Result<Reconciled, Failure> {
     let decision = &planned.decision;
-    let cluster = &planned.valid.common.identity.name;
+    let cluster = &planned.valid.common().identity.name;
     let scaled = match &decision.command {
         Some(Command::Scale { role, .. }) => Some(role_name(cluster, *role)),
         _ => None,
@@ -155,7 +166,7 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
     if let Some(command) = &decision.command {
         tracing::info!(act = render::command_sentence(command), "an act");
     }
-    let status = |memory: &Memory, old: &ClusterStatus| status_of(planned, memory, old);
+    let status = |memory: &Memory, old: &ClusterStatus| K::status(planned, memory, old);
     let turn = effects::Turn {
         seen: &planned.own,
         decision,
@@ -180,14 +191,14 @@ async fn act(context: &Context, object: &Value, planned: &Planned) -> Result<Rec
         Did::Nothing => {}
     }
     if let Some(new) = ports.written.take() {
-        context.metrics.noted(&planned.valid.common.identity, &new);
+        context.metrics.noted(&planned.valid.common().identity, &new);
         publish(context, object, news(&planned.own.status, &new)).await;
     }
     Ok(again(context, planned, Some(&outcome)))
 }
 
 /// When to look again.
-fn again(context: &Context, planned: &Planned, outcome: Option<&Outcome>) -> Reconciled {
+fn again<K: Kind>(context: &Context, planned: &Planned<K>, outcome: Option<&Outcome>) -> Reconciled {
     let settings = &context.settings;
     let span = match (outcome, planned.decision.wake) {
         (Some(Outcome { did: Did::Outdated(_), .. }), _) => Duration::from_millis(50),
@@ -209,14 +220,14 @@ fn jittered(pace: Duration, uid: &str) -> Duration {
 }
 
 /// A spec that is wrong: it says so. An object that is being deleted goes: nothing could be ended in order by such a spec.
-async fn refuse(
+async fn refuse<K: Kind>(
     context: &Context,
     object: &Value,
     own: &Recorded,
     problems: &[Invalid],
 ) -> Result<Reconciled, Failure> {
     if own.deleting {
-        let_go(context, object).await?;
+        let_go::<K>(context, object).await?;
         return Ok(Reconciled { again: None });
     }
     let status = stalled_by(problems, &own.status, own.generation, now());
@@ -241,21 +252,46 @@ async fn write(
     Ok(())
 }
 
-/// The plan of a cluster as JSON, as the operator would decide now. Nothing is done. `None`: there is no such cluster.
+/// The plan of a cluster as JSON, as the operator would decide now. Nothing is done. `kind`: only of this kind; else the first
+/// that has this name. `None`: there is no such cluster.
 ///
 /// # Errors
 /// What could not be read, in words.
-pub async fn explain(context: &Context, namespace: &str, name: &str) -> Result<Option<String>, String> {
-    let Some(object) = read(context, namespace, name).await.map_err(|e| e.to_string())? else {
+pub async fn explain(
+    context: &Context,
+    kind: Option<ClusterKind>,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<String>, String> {
+    let is_asked = |of| kind.is_none_or(|kind| kind == of);
+    let mut found = None;
+    if is_asked(ClusterKind::Registry) {
+        found = Box::pin(explain_one::<Registry>(context, namespace, name)).await?;
+    }
+    if found.is_none() && is_asked(ClusterKind::Drm) {
+        found = Box::pin(explain_one::<Drm>(context, namespace, name)).await?;
+    }
+    if found.is_none() && is_asked(ClusterKind::Scheduler) {
+        found = Box::pin(explain_one::<Schedulers>(context, namespace, name)).await?;
+    }
+    Ok(found)
+}
+
+async fn explain_one<K: Kind>(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<String>, String> {
+    let Some(object) = read::<K>(context, namespace, name).await.map_err(|e| e.to_string())? else {
         return Ok(None);
     };
-    Ok(Some(match look(context, &object, Source::Server).await.map_err(|e| e.to_string())? {
+    Ok(Some(match look::<K>(context, &object, Source::Server).await.map_err(|e| e.to_string())? {
         Looked::Planned(planned) => render::json(&planned.decision),
         Looked::Invalid(problems) => {
             json!({"invalid": problems.iter().map(ToString::to_string).collect::<Vec<_>>()}).to_string()
         }
         Looked::Missing(valid) => {
-            let missing = valid.common.waiting.iter().map(|m| format!("{}: {}", m.subject, m.message));
+            let missing = valid.common().waiting.iter().map(|m| format!("{}: {}", m.subject, m.message));
             json!({"missing": missing.collect::<Vec<_>>()}).to_string()
         }
     }))

@@ -1,131 +1,144 @@
-//! A `RegistryCluster` from its object to a decision.
+//! What a `RegistryCluster` has of its own.
 
-use std::collections::BTreeMap;
-
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 
-use super::clock::now;
+use super::ask_registry::{ask_all, ask_group, ask_sites, first_start};
 use super::context::Context;
-use super::gather::{self, Source};
+use super::gather::{self, annotations};
+use super::kind::{Kind, Planned, Referred};
 use crate::api::objects::ADMISSION_GATE;
-use crate::api::v1alpha1::{MembershipKind, Reason, RegistryClusterSpec, Role};
-use crate::build::{Build, ObservedVolumes, VolumeGrowth, role_name, volume_growth};
+use crate::api::v1alpha1::{
+    ClusterStatus, MembershipKind, RegistryCluster, RegistryClusterSpec, RegistrySite, Role,
+};
+use crate::build::{Build, role_name};
 use crate::effects::Recorded;
-use crate::kube_io::KubeError;
-use crate::observe::{Listed, RegistryWorld, read_genesis, read_kubernetes, read_raft_group};
-use crate::plan::{Decision, RegistryInput, RegistryTarget, plan_registry, registry_target};
-use crate::status::memory_of;
-use crate::types::{Bytes, ImageName, Moment};
+use crate::kube_io::{KubeError, Reference};
+use crate::observe::{Genesis, Kubernetes, Listed, RegistryWorld, read_genesis, read_raft_group};
+use crate::plan::{Decision, Memory, RegistryInput, RegistryTarget, plan_registry, registry_target};
+use crate::status::{RegistryView, registry_status};
+use crate::types::{ImageName, Moment};
 use crate::validate::{
-    ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, References, ValidRegistry,
-    validate_registry,
+    ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, Product, ReferenceFact,
+    References, Referrer, ValidRegistry, may_refer, validate_registry,
 };
 
-/// A cluster whose spec can be planned for, and what was decided.
-pub(super) struct Planned {
-    pub(super) own: Recorded,
-    pub(super) valid: ValidRegistry,
-    pub(super) target: RegistryTarget,
-    pub(super) world: RegistryWorld,
-    pub(super) decision: Decision,
-    pub(super) growth: Vec<VolumeGrowth>,
-    pub(super) at: Moment,
-}
+/// The kind `RegistryCluster`.
+pub(super) struct Registry;
 
-/// What came of reading an object.
-pub(super) enum Looked {
-    /// Its spec is wrong.
-    Invalid(Vec<Invalid>),
-    /// Nothing of it runs yet, and something that its spec refers to is not there.
-    Missing(Box<ValidRegistry>),
-    /// It can be planned for.
-    Planned(Box<Planned>),
-}
+impl Kind for Registry {
+    type Object = RegistryCluster;
+    type Spec = RegistryClusterSpec;
+    type Valid = ValidRegistry;
+    /// The record of the first start.
+    type Known = Option<ConfigMap>;
+    type Target = RegistryTarget;
+    type World = RegistryWorld;
 
-/// Reads all that concerns a cluster, and decides.
-pub(super) async fn look(context: &Context, object: &Value, source: Source) -> Result<Looked, KubeError> {
-    let at = now();
-    let own = Recorded::of(object);
-    let identity = identity(object, &own);
-    let spec = match serde_json::from_value::<RegistryClusterSpec>(
-        object.get("spec").cloned().unwrap_or_default(),
-    ) {
-        Ok(spec) => spec,
-        Err(error) => {
-            let message = format!("the spec cannot be read: {error}: correct it");
-            return Ok(Looked::Invalid(vec![Invalid {
-                field: String::new(),
-                message,
-                reason: Reason::InvalidSpec,
-            }]));
+    const KIND: ClusterKind = ClusterKind::Registry;
+    const PRODUCTS: &'static [Product] = &[Product::Registry];
+
+    async fn refer(
+        context: &Context,
+        identity: &Identity,
+        object: &Value,
+        spec: &RegistryClusterSpec,
+        listed: &Listed,
+    ) -> Result<Referred<Self>, KubeError> {
+        let record = first_start(context, identity).await?;
+        let mut references = References::default();
+        if let Some(database) = &spec.database {
+            references.database =
+                gather::secret(context, &identity.namespace, database.secret_ref.name.as_str()).await;
         }
-    };
-    let (listed, record) = futures::try_join!(
-        gather::listed(context, &identity.namespace, &identity.name, source),
-        gather::first_start(context, &identity.namespace, &identity.name),
-    )?;
-    let mut references = References::default();
-    if let Some(database) = &spec.database {
-        references.database =
-            gather::secret(context, &identity.namespace, database.secret_ref.name.as_str()).await;
-    }
-    let against = Against {
-        identity: &identity,
-        references: &references,
-        environment: &Environment {
+        let environment = Environment {
             operator_namespace: context.settings.namespace.clone(),
             raft_group: read_raft_group(record.as_ref()),
-            referrers: Vec::new(),
-        },
-        previous: &previous(&identity.name, &listed),
-    };
-    let valid = match validate_registry(&spec, &against) {
-        Ok(valid) => valid,
-        Err(problems) => return Ok(Looked::Invalid(problems)),
-    };
-    let mut world = RegistryWorld {
-        kubernetes: read_kubernetes(&identity.name, &listed, at),
-        genesis: read_genesis(record.as_ref()),
-        ..RegistryWorld::default()
-    };
-    let is_missing_something = !valid.common.waiting.is_empty();
-    if is_missing_something && world.kubernetes.workloads.is_empty() && !own.deleting {
-        return Ok(Looked::Missing(Box::new(valid)));
+            referrers: referrers(context, identity, object),
+        };
+        let previous = previous(&identity.name, listed);
+        Ok(Referred { references, environment, previous, known: record })
     }
-    let world_ref = &mut world;
-    gather::ask_all(context, &valid, world_ref).await;
-    gather::ask_sites(context, &valid, world_ref).await;
-    gather::ask_group(context, &valid, &own.status, world_ref).await;
-    Ok(Looked::Planned(Box::new(decide(own, valid, world, &listed))))
+
+    fn validate(spec: &RegistryClusterSpec, against: &Against<'_>) -> Result<ValidRegistry, Vec<Invalid>> {
+        validate_registry(spec, against)
+    }
+
+    fn world(kubernetes: Kubernetes, record: &Option<ConfigMap>) -> RegistryWorld {
+        RegistryWorld { kubernetes, genesis: read_genesis(record.as_ref()), ..RegistryWorld::default() }
+    }
+
+    async fn ask(
+        context: &Context,
+        own: &Recorded,
+        valid: &ValidRegistry,
+        _: &Option<ConfigMap>,
+        world: &mut RegistryWorld,
+    ) {
+        ask_all(context, valid, world).await;
+        ask_sites(context, valid, world).await;
+        ask_group(context, valid, &own.status, world).await;
+    }
+
+    fn target(valid: &ValidRegistry, at: Moment, wait: bool) -> RegistryTarget {
+        let mut target = registry_target(valid, &valid.targets(), at);
+        target.paused |= wait;
+        target
+    }
+
+    fn decide(
+        own: &Recorded,
+        target: &RegistryTarget,
+        world: &RegistryWorld,
+        memory: &Memory,
+        at: Moment,
+    ) -> Decision {
+        plan_registry(&RegistryInput {
+            now: at,
+            generation: own.generation,
+            deleting: own.deleting,
+            target,
+            world,
+            memory,
+            planted: None,
+        })
+    }
+
+    fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
+        let view = RegistryView { target: &planned.target, world: &planned.world };
+        registry_status(&planned.subject(), &view, &planned.decision.report, memory, old)
+    }
+
+    fn kubernetes(world: &RegistryWorld) -> &Kubernetes {
+        &world.kubernetes
+    }
+
+    fn is_beginning(world: &RegistryWorld) -> bool {
+        matches!(world.genesis, Genesis::Begun { .. })
+    }
+
+    fn raft_group(valid: &ValidRegistry) -> Option<&str> {
+        Some(&valid.raft_group)
+    }
+
+    fn sites(valid: &ValidRegistry) -> &[RegistrySite] {
+        &valid.remote_sites
+    }
 }
 
-fn decide(own: Recorded, valid: ValidRegistry, world: RegistryWorld, listed: &Listed) -> Planned {
-    let at = now();
-    let mut target = registry_target(&valid, &valid.targets(), at);
-    // What runs goes on to be looked after; no change is made while something that it needs is not there.
-    target.paused |= !valid.common.waiting.is_empty();
-    let memory = memory_of(&valid.common.identity.name, &own.status);
-    let decision = plan_registry(&RegistryInput {
-        now: at,
-        generation: own.generation,
-        deleting: own.deleting,
-        target: &target,
-        world: &world,
-        memory: &memory,
-        planted: None,
-    });
-    let growth = volume_growth(&valid, &volumes(listed));
-    Planned { own, valid, target, world, decision, growth, at }
-}
-
-fn identity(object: &Value, own: &Recorded) -> Identity {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Identity {
-        kind: ClusterKind::Registry,
-        namespace: text("/metadata/namespace"),
-        name: text("/metadata/name"),
-        uid: own.uid.clone(),
-    }
+/// Who refers to it and may.
+fn referrers(context: &Context, identity: &Identity, object: &Value) -> Vec<Referrer> {
+    let annotations = annotations(object);
+    let may = |reference: &Reference| {
+        may_refer(&annotations, &identity.namespace, &reference.namespace) == ReferenceFact::Found
+    };
+    let of = |reference: Reference| {
+        let kinds = [ClusterKind::Drm, ClusterKind::Scheduler];
+        let kind = kinds.into_iter().find(|kind| kind.kind() == reference.kind)?;
+        Some(Referrer { kind, namespace: reference.namespace, name: reference.name })
+    };
+    let all = context.children.referrers(&identity.namespace, &identity.name);
+    all.into_iter().filter(may).filter_map(of).collect()
 }
 
 /// What runs, by the StatefulSets: metas with a gate are raft metas, and the lowest version is that of the oldest image.
@@ -147,20 +160,4 @@ fn previous(cluster: &str, listed: &Listed) -> Previous {
             .map(|gated| if gated { MembershipKind::RaftByAddress } else { MembershipKind::Database })
             .filter(|_| set(Role::Meta).is_some()),
     }
-}
-
-/// The sizes of the volumes as they are.
-fn volumes(listed: &Listed) -> ObservedVolumes {
-    let size = |claim: &k8s_openapi::api::core::v1::PersistentVolumeClaim| -> Option<Bytes> {
-        let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
-        requests.get("storage")?.0.parse().ok()
-    };
-    let claims = listed.claims.iter().filter_map(|c| Some((c.metadata.name.clone()?, size(c)?)));
-    let template = |set: &k8s_openapi::api::apps::v1::StatefulSet| -> Option<(Role, Bytes)> {
-        let name = set.metadata.name.as_deref()?;
-        let role = Role::ALL.into_iter().find(|role| name.ends_with(&format!("-{}", role.field())))?;
-        Some((role, size(set.spec.as_ref()?.volume_claim_templates.as_ref()?.first()?)?))
-    };
-    let templates: BTreeMap<Role, Bytes> = listed.stateful_sets.iter().filter_map(template).collect();
-    ObservedVolumes { claims: claims.collect(), templates }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::{BoxFuture, JoinAll, join_all};
 use futures::stream::{self, StreamExt};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config, applier, trigger_self};
@@ -15,17 +16,16 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::drm::Drm;
+use super::kind::Kind;
 use super::reconcile::reconcile;
-use crate::api::v1alpha1::RegistryCluster;
+use super::registry::Registry;
+use super::scheduler::Schedulers;
 use crate::effects::Failure;
 use crate::kube_io::{Woken, api};
-use crate::validate::{ClusterKind, Product};
 
 /// What is kept of a cluster between its reconciles: its name. Everything else is read.
-type Meta = PartialObjectMeta<RegistryCluster>;
-
-/// The kind that this controller is for, as figures name it.
-const KIND: &str = ClusterKind::Registry.kind();
+type Meta<K> = PartialObjectMeta<<K as Kind>::Object>;
 /// After a conflict somebody was faster: at once again.
 const AFTER_CONFLICT: Duration = Duration::from_millis(100);
 /// After a failure, at first; then twice as long each time.
@@ -63,44 +63,74 @@ fn pause(failure: &Failure, times: u32) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(longest)
 }
 
-/// Looks after all clusters until `stop` comes; then what is under way is finished.
+/// Looks after all clusters of every kind until `stop` comes; then what is under way is finished.
 pub async fn run(context: Arc<Context>, woken: UnboundedReceiver<Woken>, stop: CancellationToken) {
-    let mut senders: Vec<(Option<String>, UnboundedSender<ObjectRef<Meta>>)> = Vec::new();
-    let mut controllers = Vec::new();
-    for part in context.settings.scope.parts() {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        senders.push((part.clone(), sender));
-        controllers.push(Box::pin(one(Arc::clone(&context), part, receiver, stop.clone())));
-    }
+    let registries = Queues::<Registry>::new(&context, &stop);
+    let drms = Queues::<Drm>::new(&context, &stop);
+    let schedulers = Queues::<Schedulers>::new(&context, &stop);
+    let all = futures::future::join3(registries.controllers, drms.controllers, schedulers.controllers);
+    let (registries, drms, schedulers) = (registries.senders, drms.senders, schedulers.senders);
     let route = async move {
         let mut woken = woken;
         while let Some(woken) = woken.recv().await {
-            if woken.software != Product::Registry.label() {
-                continue;
-            }
-            let to = senders.iter().find(|(part, _)| part.as_ref().is_none_or(|n| *n == woken.namespace));
-            if let Some((_, sender)) = to {
-                // Nobody listens any more when the operator stops.
-                let _sent = sender.send(ObjectRef::new(&woken.cluster).within(&woken.namespace));
-            }
+            registries.wake(&woken);
+            drms.wake(&woken);
+            schedulers.wake(&woken);
         }
     };
-    let all = futures::future::join_all(controllers);
     tokio::select! {
         _ = all => {}
         () = async { route.await; futures::future::pending::<()>().await } => {}
     }
 }
 
+/// The controllers of one kind: one for each namespace that is looked after, or one for all.
+struct Queues<K: Kind> {
+    senders: Senders<K>,
+    controllers: JoinAll<BoxFuture<'static, ()>>,
+}
+
+/// Who is told of what has happened to clusters of one kind, by namespace.
+struct Senders<K: Kind>(Vec<(Option<String>, Sender<K>)>);
+
+/// The way into one queue.
+type Sender<K> = UnboundedSender<ObjectRef<Meta<K>>>;
+
+impl<K: Kind> Queues<K> {
+    fn new(context: &Arc<Context>, stop: &CancellationToken) -> Self {
+        let mut senders = Vec::new();
+        let mut controllers: Vec<BoxFuture<'static, ()>> = Vec::new();
+        for part in context.settings.scope.parts() {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            senders.push((part.clone(), sender));
+            controllers.push(Box::pin(one::<K>(Arc::clone(context), part, receiver, stop.clone())));
+        }
+        Self { senders: Senders(senders), controllers: join_all(controllers) }
+    }
+}
+
+impl<K: Kind> Senders<K> {
+    fn wake(&self, woken: &Woken) {
+        if !K::PRODUCTS.iter().any(|product| product.label() == woken.software) {
+            return;
+        }
+        let to = self.0.iter().find(|(part, _)| part.as_ref().is_none_or(|n| *n == woken.namespace));
+        if let Some((_, sender)) = to {
+            // Nobody listens any more when the operator stops.
+            let _sent = sender.send(ObjectRef::new(&woken.cluster).within(&woken.namespace));
+        }
+    }
+}
+
 /// The controller of one namespace, or of all.
-async fn one(
+async fn one<K: Kind>(
     context: Arc<Context>,
     namespace: Option<String>,
-    woken: UnboundedReceiver<ObjectRef<Meta>>,
+    woken: UnboundedReceiver<ObjectRef<Meta<K>>>,
     stop: CancellationToken,
 ) {
-    let clusters: Api<Meta> = api(context.objects.client(), namespace.as_deref());
-    let (store, writer) = reflector::store::<Meta>();
+    let clusters: Api<Meta<K>> = api(context.objects.client(), namespace.as_deref());
+    let (store, writer) = reflector::store::<Meta<K>>();
     let own = watcher(clusters, watcher::Config::default())
         .default_backoff()
         .modify(|meta| {
@@ -110,7 +140,7 @@ async fn one(
         .reflect(writer)
         .applied_objects()
         .predicate_filter(
-            Predicate::<Meta>::combine(predicates::generation, predicates::finalizers),
+            Predicate::<Meta<K>>::combine(predicates::generation, predicates::finalizers),
             PredicateConfig::default(),
         );
     let woken = UnboundedReceiverStream::new(woken).map(|reference| Ok(reference.into()));
@@ -120,20 +150,20 @@ async fn one(
     let config = Config::default().concurrency(context.settings.workers);
     let policy = {
         let failures = Arc::clone(&failures);
-        move |meta: Arc<Meta>, failure: &Failure, context: Arc<Context>| {
+        move |meta: Arc<Meta<K>>, failure: &Failure, context: Arc<Context>| {
             let key = (meta.namespace().unwrap_or_default(), meta.name_any());
             let times = failures.count(key, true);
-            context.metrics.failed(KIND, failure.label());
+            context.metrics.failed(K::KIND.kind(), failure.label());
             Action::requeue(pause(failure, times))
         }
     };
-    let reconcile = move |meta: Arc<Meta>, context: Arc<Context>| {
+    let reconcile = move |meta: Arc<Meta<K>>, context: Arc<Context>| {
         let failures = Arc::clone(&failures);
         Box::pin(async move {
             let (namespace, name) = (meta.namespace().unwrap_or_default(), meta.name_any());
             let started = Instant::now();
-            let result = Box::pin(reconcile(&context, &namespace, &name)).await;
-            context.metrics.reconciled(KIND, started.elapsed());
+            let result = Box::pin(reconcile::<K>(&context, &namespace, &name)).await;
+            context.metrics.reconciled(K::KIND.kind(), started.elapsed());
             match result {
                 Ok(done) => {
                     failures.count((namespace, name), false);

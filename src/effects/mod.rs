@@ -8,6 +8,6 @@ mod ports;
 mod requests;
 mod run;
 
-pub use ports::{Admin, ClusterObjects, Failure, Pods, Ports, Record, Recorded};
+pub use ports::{Admin, ClusterObjects, Failure, Pods, Ports, Record, Recorded, Scheduler};
 pub use requests::{AdminRequest, Recipient, requests};
 pub use run::{Did, Outcome, Render, Turn, run};

@@ -3,6 +3,7 @@
 //! None of them tries anything twice: the next reconcile observes first. Every future can be sent to another thread, as a
 //! controller on many threads wants it.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{Objects, StatefulSetChange};
 use crate::observe::{Genesis, Member};
 use crate::plan::{GroupChange, Stop, Target};
+use crate::types::Moment;
 
 /// Why something was not done, or is not known to be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,7 +119,27 @@ pub trait Admin {
     fn command(&mut self, request: &AdminRequest) -> impl Future<Output = Result<Answer, Failure>> + Send;
 }
 
-/// All of them.
-pub trait Ports: Record + ClusterObjects + Pods + Admin + Send {}
+/// The apps of schedulers (measured: powerjob §1.6).
+pub trait Scheduler {
+    /// Tells `to` of the workers that `from` hears of.
+    fn pre_register(
+        &mut self,
+        from: Member,
+        to: Member,
+        apps: &BTreeSet<u64>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Makes `to` the owner of those of these apps that `from` still owns.
+    fn move_apps(
+        &mut self,
+        from: Member,
+        to: Member,
+        apps: &BTreeSet<u64>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Runs the instances again that failed for want of a worker since then.
+    fn retry_lost(&mut self, since: Moment) -> impl Future<Output = Result<(), Failure>> + Send;
+}
 
-impl<P: Record + ClusterObjects + Pods + Admin + Send> Ports for P {}
+/// All of them.
+pub trait Ports: Record + ClusterObjects + Pods + Admin + Scheduler + Send {}
+
+impl<P: Record + ClusterObjects + Pods + Admin + Scheduler + Send> Ports for P {}

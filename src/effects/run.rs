@@ -148,9 +148,9 @@ async fn send<P: Ports>(
             Some(change) => ports.scale(change).await,
             None => Err(Failure::Refused(format!("no StatefulSet of role {role:?} was built"))),
         },
-        Command::PreRegister { .. } | Command::MoveApps { .. } | Command::RetryLost { .. } => {
-            Err(Failure::Refused("this runner does not speak to schedulers".to_owned()))
-        }
+        Command::PreRegister { from, to, apps } => ports.pre_register(*from, *to, apps).await,
+        Command::MoveApps { from, to, apps } => ports.move_apps(*from, *to, apps).await,
+        Command::RetryLost { since } => ports.retry_lost(*since).await,
         Command::ClosePush { .. }
         | Command::OpenPush { .. }
         | Command::ChangePeer { .. }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::*;
 use crate::admin::answer::Answer;
 use crate::api::v1alpha1::{ActKind, Role, RolloutState};
-use crate::effects::{Admin, AdminRequest, ClusterObjects, Pods, Record};
+use crate::effects::{Admin, AdminRequest, ClusterObjects, Pods, Record, Scheduler};
 use crate::observe::{Genesis, Member};
 use crate::plan::{Act, Desired, GroupChange, InFlight, Report, Run, Stop, Target, Wake};
 use crate::types::{Moment, PlanId};
@@ -74,6 +74,18 @@ impl Admin for Noted {
     async fn command(&mut self, request: &AdminRequest) -> Result<Answer, Failure> {
         self.note(format!("command {}", request.path))?;
         self.answer.clone()
+    }
+}
+
+impl Scheduler for Noted {
+    async fn pre_register(&mut self, from: Member, to: Member, _: &BTreeSet<u64>) -> Result<(), Failure> {
+        self.note(format!("pre-register {from} {to}"))
+    }
+    async fn move_apps(&mut self, from: Member, to: Member, apps: &BTreeSet<u64>) -> Result<(), Failure> {
+        self.note(format!("move {apps:?} {from} {to}"))
+    }
+    async fn retry_lost(&mut self, _: Moment) -> Result<(), Failure> {
+        self.note("retry")
     }
 }
 

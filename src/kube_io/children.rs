@@ -23,9 +23,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use super::ledger::{ChildKey, Ledger};
+use super::referrers::{Reference, Referrers, Refers, Registry};
 use super::slim;
 use super::table::{Change, Table};
-use crate::api::objects::{APP, CLUSTER, OPERATOR};
+use crate::api::objects::{APP, CLUSTER, OPERATOR, REGISTRY_APP};
+use crate::api::v1alpha1::{DrmCluster, SchedulerCluster};
 
 /// How many objects a list brings at a time: what is read of one is kept, the rest is dropped at once.
 const PAGE: u32 = 100;
@@ -48,6 +50,7 @@ pub struct Children {
     stateful_sets: Table<StatefulSet>,
     claims: Table<PersistentVolumeClaim>,
     nodes: Table<Node>,
+    referrers: Referrers,
     ledger: Arc<Ledger>,
     wake: UnboundedSender<Woken>,
     /// How many of the lists have come.
@@ -101,6 +104,7 @@ impl Children {
             stateful_sets: Table::default(),
             claims: Table::default(),
             nodes: Table::default(),
+            referrers: Referrers::default(),
             ledger,
             wake,
             listed: watch::Sender::new(0),
@@ -131,6 +135,12 @@ impl Children {
         self.nodes.of("", "")
     }
 
+    /// The clusters that refer to a registry, in order.
+    #[must_use]
+    pub fn referrers(&self, namespace: &str, registry: &str) -> Vec<Reference> {
+        self.referrers.of(namespace, registry)
+    }
+
     /// Follows all of it, for ever; tells `ready` when every list has come once.
     pub async fn follow(&self, client: &Client, scope: &Scope, ready: watch::Sender<bool>) {
         let mut watches: Vec<BoxFuture<'_, ()>> = Vec::new();
@@ -153,6 +163,8 @@ impl Children {
             watches.push(self.stamps::<NetworkPolicy>(client, part.clone()));
             watches.push(self.stamps::<PodDisruptionBudget>(client, part.clone()));
             watches.push(self.stamps::<Ingress>(client, part.clone()));
+            watches.push(self.referring::<DrmCluster>(client, part.clone()));
+            watches.push(self.referring::<SchedulerCluster>(client, part.clone()));
         }
         let lists = watches.len();
         let all_listed = async {
@@ -196,6 +208,32 @@ impl Children {
         Box::pin(self.watch(metas, ours(), slim::meta::<K>, move |change| {
             let woken = self.note::<K, _>(namespace.as_deref(), &change);
             self.wake_all(woken);
+        }))
+    }
+
+    /// Follows whom clusters of a kind refer to.
+    fn referring<'a, K>(&'a self, client: &Client, namespace: Option<String>) -> BoxFuture<'a, ()>
+    where
+        K: Refers
+            + Resource<Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let objects: Api<K> = api(client, namespace.as_deref());
+        Box::pin(self.watch(objects, everything(), std::convert::identity, move |change| {
+            let registries: Vec<Registry> = match change {
+                Change::All(all) => self.referrers.only(namespace.as_deref(), &all),
+                Change::One(object) => self.referrers.note(&object),
+                Change::Gone(object) => self.referrers.forget(&object),
+            };
+            for (namespace, cluster) in registries {
+                let software = REGISTRY_APP.to_owned();
+                // Nobody listens any more when the operator stops.
+                let _sent = self.wake.send(Woken { software, namespace, cluster });
+            }
         }))
     }
 

@@ -17,6 +17,8 @@ pub struct ServiceWorld {
     pub kubernetes: Kubernetes,
     /// What the servers told.
     pub servers: BTreeMap<Member, Fact<ServerView>>,
+    /// Tasks of each server that were triggered and not reported, where they are asked for.
+    pub tasks: BTreeMap<Member, Fact<u64>>,
     /// What has to work before a server is started or restarted: database, registry, dependencies.
     pub needs: Vec<Need>,
     /// PowerJob: its apps. `None` for the others, and where no login for the operator is given.
@@ -42,6 +44,8 @@ pub struct Need {
     pub subject: String,
     /// Whether it works.
     pub works: Fact<bool>,
+    /// What is wrong with it, and what to do, in words.
+    pub fault: Option<String>,
 }
 
 /// The apps of a PowerJob, as its database and its servers tell (measured: powerjob §1.7).

@@ -70,6 +70,7 @@ pub fn validate_scheduler(
         mq: spec.mq.clone(),
         dependencies: spec.dependencies.clone().unwrap_or_default(),
         connection_counting: spec.connection_counting.unwrap_or(Switch::Enabled),
+        task_gate: spec.task_gate.as_ref().map(|gate| gate.path.clone()),
         powerjob,
     })
 }
@@ -97,6 +98,7 @@ fn engine(spec: &SchedulerClusterSpec, notes: &mut Notes) {
                 ("mq", spec.mq.is_some()),
                 ("registryRef", spec.registry_ref.is_some()),
                 ("connectionCounting", spec.connection_counting.is_some()),
+                ("taskGate", spec.task_gate.is_some()),
             ];
             if let Some((field, _)) = foreign.into_iter().find(|(_, there)| *there) {
                 notes.wrong(field, sentences::ANT_ONLY);

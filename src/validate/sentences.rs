@@ -24,7 +24,7 @@ pub(super) const ANT_DATABASE: &str =
 pub(super) const ANT_REGISTRY: &str =
     "registryRef is missing: AntScheduler cannot start without a registry: name a RegistryCluster";
 pub(super) const ANT_ONLY: &str =
-    "console, mq, registryRef and connectionCounting are for engine AntScheduler: remove them";
+    "console, mq, registryRef, connectionCounting and taskGate are for engine AntScheduler: remove them";
 pub(super) const POWERJOB_ONLY: &str = "powerjob is for engine PowerJob: remove it";
 pub(super) const POWERJOB_STRATEGY: &str = "rollout.strategy of PowerJob is OneByOne: each server's apps have to be moved before it stops: remove it";
 pub(super) const HEAP: &str = "heap must be smaller than resources.limits.memory, or the server is killed when it fills \

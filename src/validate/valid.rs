@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::parts::{DatabaseLogin, ValidComponent, ValidDatabase};
 use super::windows::Windows;
+use crate::api::objects;
 use crate::api::v1alpha1::{
     Approval, Automation, DeletionPolicy, Dependency, Engine, MembershipKind, MessageQueue,
     MetaMajorityConfirmation, NetworkPeer, OnTimeout, Profile, Reason, RegistrySite, Role, Strategy, Switch,
@@ -65,7 +66,7 @@ impl Product {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::Registry => "sofa-registry",
+            Self::Registry => objects::REGISTRY_APP,
             Self::Drm => "drm",
             Self::AntScheduler => "antscheduler",
             Self::PowerJob => "powerjob",
@@ -280,6 +281,8 @@ pub struct ValidScheduler {
     pub dependencies: Vec<Dependency>,
     /// Whether clients' connections are counted in the pods.
     pub connection_counting: Switch,
+    /// Where its servers tell of tasks that were not reported; `AntScheduler` only.
+    pub task_gate: Option<String>,
     /// What only PowerJob knows.
     pub powerjob: Option<PowerJobRules>,
 }

@@ -160,7 +160,7 @@ pub(crate) fn full() -> Vec<(&'static str, &'static str, Value)> {
         "database": full_database(), "registryRef": {"name": "registry"},
         "server": component("client", false), "console": gateway, "mq": {"address": "mq.example:9529"},
         "dependencies": [{"name": "tenant-service", "healthUrl": "https://tenant/health"}],
-        "connectionCounting": "Enabled",
+        "connectionCounting": "Enabled", "taskGate": {"path": "/tasks"},
     });
     let powerjob = json!({
         "engine": "PowerJob", "version": "4.3.9", "image": "localhost/powerjob:4.3.9", "database": full_database(),

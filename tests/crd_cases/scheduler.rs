@@ -41,12 +41,13 @@ pub(super) fn add(cases: &mut Vec<Case>) {
             &[("registryRef", Value::Null)],
         );
     });
-    about("console, mq, registryRef and connectionCounting are", &POWERJOB, &|rule| {
-        let given: [(&str, Value); 4] = [
+    about("console, mq, registryRef, connectionCounting and taskGate are", &POWERJOB, &|rule| {
+        let given: [(&str, Value); 5] = [
             ("console", json!({})),
             ("mq", json!({"address": "mq:9529"})),
             ("registryRef", json!({"name": "registry"})),
             ("connectionCounting", json!("Enabled")),
+            ("taskGate", json!({"path": "/tasks"})),
         ];
         for one in given {
             rule.refuses(one.0, std::slice::from_ref(&one));
@@ -54,7 +55,7 @@ pub(super) fn add(cases: &mut Vec<Case>) {
         }
         rule.accepts("none of them", &[]);
     });
-    about("console, mq, registryRef and connectionCounting are", &ANT, &|rule| {
+    about("console, mq, registryRef, connectionCounting and taskGate are", &ANT, &|rule| {
         rule.accepts(
             "AntScheduler has them",
             &[

@@ -23,12 +23,17 @@ pub(crate) const ROLLOUT: Duration = Duration::from_mins(8);
 const DATABASE: &str = include_str!("../../examples/registry-6-mariadb.yaml");
 const CLIENT: &str = include_str!("../ground/manifests/registry-client.yaml");
 
+/// The kinds of clusters, those that others refer to first.
+const KINDS: [&str; 3] = ["RegistryCluster", "DrmCluster", "SchedulerCluster"];
+
 /// One story's namespaces and operator.
 #[derive(Clone)]
 pub(crate) struct Field {
     pub(crate) ground: Ground,
     story: String,
-    /// The cluster that is spoken of.
+    /// The kind of the cluster that is spoken of.
+    kind: &'static str,
+    /// Its name.
     pub(crate) cluster: &'static str,
 }
 
@@ -79,7 +84,7 @@ impl Field {
         config.default_retry = false;
         let client = Client::try_from(config)?;
         let ground = Ground { client, namespace: format!("sofa-e2e-{story}") };
-        let field = Self { ground, story: story.to_owned(), cluster: NAME };
+        let field = Self { ground, story: story.to_owned(), kind: KINDS[0], cluster: NAME };
         field.clear().await;
         for namespace in [field.ground.namespace.clone(), field.operators()] {
             let namespaces: Api<Namespace> = Api::all(field.ground.client.clone());
@@ -95,6 +100,11 @@ impl Field {
     /// The same field, of another cluster.
     pub(crate) fn of(&self, cluster: &'static str) -> Self {
         Self { cluster, ..self.clone() }
+    }
+
+    /// The same field, of a cluster of another kind.
+    pub(crate) fn of_kind(&self, kind: &'static str, cluster: &'static str) -> Self {
+        Self { kind, cluster, ..self.clone() }
     }
 
     /// The operator, a 5.4.3 that is as its spec wants it, and a client on it.
@@ -117,7 +127,7 @@ impl Field {
             &self.release(),
             "charts/sofa-operator",
             "--set",
-            "crds.install=false,log.format=text,operator.slowPace=10",
+            "crds.install=false,log.format=text,operator.slowPace=10,exec.enabled=true",
             "--set",
             &format!("namespaces={{{}}}", self.ground.namespace),
             "--wait",
@@ -147,7 +157,7 @@ impl Field {
     }
 
     pub(crate) fn clusters(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("middleware.sofastack.io", "v1alpha1", "RegistryCluster");
+        let kind = GroupVersionKind::gvk("middleware.sofastack.io", "v1alpha1", self.kind);
         Api::namespaced_with(
             self.ground.client.clone(),
             &self.ground.namespace,
@@ -157,7 +167,7 @@ impl Field {
 
     /// Applies the cluster's object, as a person does with `kubectl apply --server-side`.
     pub(crate) async fn apply(&self, spec: &Value) -> Result<()> {
-        let object = json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster",
+        let object = json!({"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": self.kind,
             "metadata": {"name": self.cluster}, "spec": spec});
         let person = PatchParams::apply("a-person").force();
         self.clusters().patch(self.cluster, &person, &Patch::Apply(&object)).await?;
@@ -309,9 +319,14 @@ impl Field {
     }
 
     async fn print(&self) {
-        println!("--- {}", self.summary().await);
-        if let Ok(object) = self.object().await {
-            println!("{}", serde_json::to_string_pretty(&object["status"]).unwrap_or_default());
+        for kind in KINDS {
+            let Ok(found) = self.of_kind(kind, NAME).clusters().list(&ListParams::default()).await else {
+                continue;
+            };
+            for object in found {
+                println!("--- {kind} {}", object.metadata.name.unwrap_or_default());
+                println!("{}", serde_json::to_string_pretty(&object.data["status"]).unwrap_or_default());
+            }
         }
         let Ok(pods) = self.ground.pods().list(&ListParams::default()).await else { return };
         for pod in pods {
@@ -335,20 +350,30 @@ impl Field {
         }
     }
 
-    /// The object first, while there is an operator that ends it in order; then everything else.
+    /// The clusters first, while there is an operator that ends them in order; then everything else.
     async fn clear(&self) {
-        // What is absent is as good as deleted; what stays shows when it is made again.
-        self.clusters().delete(NAME, &DeleteParams::default()).await.ok();
-        let gone = eventually("the cluster is gone", seconds(30), async || {
-            match self.clusters().get_opt(NAME).await {
-                Ok(None) => Ok(()),
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-                other => bail!("{other:?}"),
+        for kind in KINDS {
+            let of = self.of_kind(kind, NAME).clusters();
+            // What is absent is as good as deleted; what stays shows when it is made again.
+            of.delete_collection(&DeleteParams::default(), &ListParams::default()).await.ok();
+        }
+        for kind in KINDS {
+            let of = self.of_kind(kind, NAME).clusters();
+            let gone = eventually("the clusters are gone", seconds(30), async || {
+                match of.list(&ListParams::default()).await {
+                    Ok(left) if left.items.is_empty() => Ok(()),
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    other => bail!("{other:?}"),
+                }
+            });
+            if gone.await.is_ok() {
+                continue;
             }
-        });
-        if gone.await.is_err() {
             let free = json!({"metadata": {"finalizers": []}});
-            self.clusters().patch(NAME, &PatchParams::default(), &Patch::Merge(&free)).await.ok();
+            for left in of.list(&ListParams::default()).await.map(|l| l.items).unwrap_or_default() {
+                let name = left.metadata.name.unwrap_or_default();
+                of.patch(&name, &PatchParams::default(), &Patch::Merge(&free)).await.ok();
+            }
         }
         self.helm(&["uninstall", &self.release(), "--wait", "--ignore-not-found"]).await.ok();
         let namespaces: Api<Namespace> = Api::all(self.ground.client.clone());

@@ -7,6 +7,7 @@
 
 mod alone;
 mod chaos;
+mod drm;
 mod field;
 mod groups;
 #[path = "../ground/harness.rs"]
@@ -15,5 +16,6 @@ mod harness;
 mod inputs;
 mod lines;
 mod losses;
+mod powerjob;
 mod steering;
 mod witness;

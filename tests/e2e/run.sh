@@ -4,7 +4,7 @@
 # E2E_FULL=1 the longest ones and the faults of the whole cluster are played too (CI leaves them out).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-images=(sofa-operator sofa-registry mariadb registry-client)
+images=(sofa-operator sofa-registry mariadb registry-client powerjob powerjob-worker contract-servers)
 cargo test --locked --features contract-servers,testkit --test e2e --no-run
 ours=
 if [ -z "${KUBECONFIG:-}" ]; then

@@ -42,6 +42,7 @@ impl Servers {
                 timeout: std::time::Duration::from_mins(20),
                 on_timeout: OnTimeout::Hold,
             },
+            by_tasks: false,
             by_connections: software != Product::PowerJob,
             start_budget: std::time::Duration::from_mins(5),
             powerjob: None,

@@ -91,10 +91,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [create, get, update]
 {{- end }}
 {{- if .Values.exec.enabled }}
-# exec.enabled. Clients' connections are counted in the pods.
+# exec.enabled. drmdata's health, and clients' connections, are asked for in the pods. API servers before 1.35 want the right
+# to get for it, later ones to create.
 - apiGroups: [""]
   resources: [pods/exec]
-  verbs: [create]
+  verbs: [create, get]
 {{- end }}
 # Whether a Secret that a spec names is there, and its keys. One at a time: the operator cannot list or watch them.
 - apiGroups: [""]

@@ -147,6 +147,8 @@ pub enum Reason {
     WaitingForConnections,
     /// PowerJob: owners and workers disagree.
     WaitingForWorkers,
+    /// `AntScheduler`: tasks were triggered and not reported.
+    WaitingForTasks,
     /// Less than half of the DataServers live.
     WaitingForData,
 

@@ -45,7 +45,9 @@ pub use registry_cluster::{
 pub use rollout_status::{
     Act, ActKind, ActTarget, Baseline, RolloutState, RolloutStatus, RolloutStep, StepKind, StepState,
 };
-pub use scheduler_cluster::{Engine, MessageQueue, PowerJobSpec, SchedulerCluster, SchedulerClusterSpec};
+pub use scheduler_cluster::{
+    Engine, MessageQueue, PowerJobSpec, SchedulerCluster, SchedulerClusterSpec, TaskGate,
+};
 pub use status::{
     ClusterStatus, Incident, MemberState, MemberStatus, PlanLine, PushOwner, PushState, PushStatus,
     ScaleStatus, WaitingOn,

@@ -71,6 +71,10 @@ pub struct SchedulerClusterSpec {
     /// decide. Absent: `Enabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_counting: Option<Switch>,
+    /// Where servers of `AntScheduler` tell of tasks that were triggered and not reported yet: a server is stopped only when
+    /// it has none. Absent: they are not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_gate: Option<TaskGate>,
     /// What only PowerJob knows. Absent: its servers are stopped without moving their apps first, and lost instances
     /// are left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +116,15 @@ pub enum Engine {
 pub struct MessageQueue {
     /// Its address; port 9529 where none is given.
     pub address: Address,
+}
+
+/// Tasks that were triggered and not reported (operations guide §1.2.1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskGate {
+    /// A path on the port `http` of each server, such as `/tasks`. It answers JSON with the number `unreported`.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^/[^ ]*$"))]
+    pub path: String,
 }
 
 /// What only PowerJob knows.
@@ -164,8 +177,8 @@ fn engine_rules() -> [CelRule; 7] {
         CelRule::new(
             "",
             "self.engine != 'PowerJob' || (!has(self.console) && !has(self.mq) && !has(self.registryRef)
-             && !has(self.connectionCounting))",
-            "console, mq, registryRef and connectionCounting are for engine AntScheduler: remove them",
+             && !has(self.connectionCounting) && !has(self.taskGate))",
+            "console, mq, registryRef, connectionCounting and taskGate are for engine AntScheduler: remove them",
         ),
         CelRule::new(
             "",

@@ -42,6 +42,8 @@ pub struct ServiceTarget {
     pub verify: VerifyRule,
     /// Whether clients' connections decide. They do for drmdata and `AntScheduler`.
     pub by_connections: bool,
+    /// Whether a server is stopped only when all its tasks are reported.
+    pub by_tasks: bool,
     /// How long a server may take to start.
     pub start_budget: Duration,
     /// `None`: it is no PowerJob.

@@ -112,10 +112,11 @@ impl<'a> Picture<'a> {
             match crate::observe::read(Some(&need.works), self.cutoff) {
                 Ok(true) => {}
                 Ok(false) => {
+                    let fault = need.fault.as_deref();
                     return Err(Wait::new(
                         need.reason,
                         &need.subject,
-                        "it does not work, or is being changed",
+                        fault.unwrap_or("it does not work, or is being changed"),
                     ));
                 }
                 Err(why) => {

@@ -99,7 +99,23 @@ impl Picture<'_> {
         if self.clients_decide(role) {
             self.clients_are_back(memory)?;
         }
+        if self.t.by_tasks && self.t.roles.first().is_some_and(|(first, _)| *first == role) {
+            group.iter().try_for_each(|member| self.has_reported(*member))?;
+        }
         Ok(())
+    }
+
+    /// Whether all tasks of a server that works are reported: those of one that does not work are lost already.
+    fn has_reported(&self, member: Member) -> Result<(), Wait> {
+        if self.works(member).is_err() {
+            return Ok(());
+        }
+        let wait = |message| Err(Wait::new(Reason::WaitingForTasks, member, message));
+        match crate::observe::read(self.w.tasks.get(&member), self.cutoff) {
+            Ok(0) => Ok(()),
+            Ok(left) => wait(format!("{left} of its tasks were triggered and are not reported")),
+            Err(why) => wait(format!("whether its tasks are reported is not known: {why}: see taskGate")),
+        }
     }
 
     /// Whether the connections of clients decide about this role: the first one is the one that they connect to.

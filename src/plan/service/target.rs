@@ -31,7 +31,7 @@ pub fn scheduler_target(
 ) -> ServiceTarget {
     let target = target(valid, revisions, now);
     match valid.engine {
-        Engine::AntScheduler => target,
+        Engine::AntScheduler => ServiceTarget { by_tasks: valid.task_gate.is_some(), ..target },
         Engine::PowerJob => ServiceTarget {
             strategy: Strategy::OneByOne,
             by_connections: false,
@@ -70,6 +70,7 @@ fn target<V: ValidCluster>(valid: &V, revisions: &BTreeMap<Role, String>, now: M
         strategy: common.rollout.strategy,
         verify: verify_rule(&common.rollout),
         by_connections: true,
+        by_tasks: false,
         start_budget: start_budget(valid),
         powerjob: None,
     }

@@ -1,5 +1,7 @@
 //! The ports of [`crate::effects`] onto the fakes.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -10,13 +12,15 @@ use crate::admin::transport;
 use crate::api::objects::{FINALIZER, OPERATOR};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
-use crate::effects::{Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded};
+use crate::effects::{
+    Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded, Scheduler,
+};
 use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::testkit::kube::{ApiError, DeleteOptions, Key, Part, Write};
 use crate::testkit::registry::{Method, Reply, Request};
 use crate::testkit::world::World;
-use crate::types::covers;
+use crate::types::{Moment, covers};
 
 /// The fakes, as the operator reaches them.
 pub(super) struct SimPorts<'a> {
@@ -188,5 +192,19 @@ impl Admin for SimPorts<'_> {
             Ok(other) => Err(Failure::Unanswered(format!("{other:?}"))),
             Err(crashed) => Err(Failure::Unanswered(crashed.to_string())),
         }
+    }
+}
+
+impl Scheduler for SimPorts<'_> {
+    async fn pre_register(&mut self, _: Member, _: Member, _: &BTreeSet<u64>) -> Result<(), Failure> {
+        Err(Failure::Refused("no schedulers in this simulation".to_owned()))
+    }
+
+    async fn move_apps(&mut self, _: Member, _: Member, _: &BTreeSet<u64>) -> Result<(), Failure> {
+        Err(Failure::Refused("no schedulers in this simulation".to_owned()))
+    }
+
+    async fn retry_lost(&mut self, _: Moment) -> Result<(), Failure> {
+        Err(Failure::Refused("no schedulers in this simulation".to_owned()))
     }
 }
