@@ -123,8 +123,22 @@ test-e2e: ## the operator itself, on real nodes with the real servers and the re
 	tests/e2e/run.sh
 
 .PHONY: bench
-bench: programs images ## measure the figures of the ground in docs/benchmarks.md, and print them as JSON
-	tests/ground/bench.py
+bench: bench-ground bench-operator bench-many ## all figures of docs/benchmarks.md, each part as JSON (about 100 min; alone on the machine)
+
+.PHONY: bench-ground
+bench-ground: programs images ## the local cluster and the real servers by plain manifests; BENCH_ARGS=--cold: empty caches
+	tests/ground/bench.py $(BENCH_ARGS)
+
+.PHONY: bench-operator
+bench-operator: programs images ## the operator beside a script that does the same by hand; BENCH_ARGS="--runs 1 --moves 5"
+	tests/bench/by_hand.py $(BENCH_ARGS)
+
+.PHONY: bench-many
+bench-many: programs ## 500 clusters of 6.x and 100 of 5.x on fake nodes; BENCH_ARGS="--clusters 20 --steady 60"
+	cargo build --locked --release --no-default-features --features runtime --bin sofa-operator
+	cargo build --locked --release --features testkit --example fake-middleware
+	tests/bench/many.py --line 6 $(BENCH_ARGS)
+	tests/bench/many.py --line 5 $(BENCH_ARGS)
 
 .PHONY: ci
 ci: deps lint pure deny test ## what CI runs; its log tells how long it took

@@ -28,8 +28,8 @@ use sofa_operator::testkit::registry::{
 
 /// How often what waits for others is looked at again.
 const TICK: Duration = Duration::from_millis(50);
-/// A meta starts when no other meta of its cluster has come for so long: its start script waits for their names.
-const SETTLED: Duration = Duration::from_millis(500);
+/// How long a meta waits for the names of the others before it leaves them out, in the servers' own time (`entrypoint.sh`).
+const WAIT_NAMES: u64 = 60_000;
 /// How long an answer is waited for, in the servers' own time.
 const PATIENCE: u64 = 20_000;
 const LONGEST_FORM: usize = 64 << 10;
@@ -43,6 +43,9 @@ struct Args {
     /// How many times as fast as they were measured the servers are.
     #[arg(long, default_value_t = 1)]
     speed: u64,
+    /// How many metas each cluster has: a meta waits for the names of all.
+    #[arg(long, default_value_t = 1)]
+    metas: usize,
 }
 
 /// A pod that has an address.
@@ -51,6 +54,8 @@ struct Server {
     ip: Ipv4Addr,
     role: ServerRole,
     line: ServerLine,
+    /// When its pod got its address, in the servers' own time.
+    since: u64,
     runs: bool,
 }
 
@@ -59,7 +64,8 @@ struct Network {
     registry: FakeRegistry,
     /// By the name of the pod.
     servers: BTreeMap<String, Server>,
-    metas_since: Instant,
+    /// How many metas there are to be.
+    metas: usize,
 }
 
 type Shared<T> = Arc<Mutex<T>>;
@@ -67,6 +73,7 @@ type Shared<T> = Arc<Mutex<T>>;
 struct Middleware {
     began: Instant,
     speed: u64,
+    metas: usize,
     /// By namespace and cluster.
     networks: Mutex<HashMap<String, Shared<Network>>>,
     by_address: Mutex<HashMap<Ipv4Addr, Shared<Network>>>,
@@ -77,8 +84,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Network {
-    fn new(seed: u64) -> Self {
-        Self { registry: FakeRegistry::new(seed), servers: BTreeMap::new(), metas_since: Instant::now() }
+    fn new(seed: u64, metas: usize) -> Self {
+        Self { registry: FakeRegistry::new(seed), servers: BTreeMap::new(), metas }
     }
 
     /// A pod has an address now, or another one.
@@ -88,9 +95,6 @@ impl Network {
                 return;
             }
             self.registry.release(before.ip, now);
-        }
-        if server.role == ServerRole::Meta {
-            self.metas_since = Instant::now();
         }
         self.registry.attach(server.ip);
         self.servers.insert(name, server);
@@ -111,21 +115,24 @@ impl Network {
             self.servers.iter().filter(|(_, s)| !s.runs).map(|(name, _)| name.clone()).collect();
         for name in waiting {
             let Some(server) = self.servers.get(&name) else { continue };
-            let (role, ip, line) = (server.role, server.ip, server.line);
+            let (role, ip, line, since) = (server.role, server.ip, server.line, server.since);
+            let metas: Vec<Ipv4Addr> =
+                self.servers.values().filter(|s| s.role == ServerRole::Meta).map(|s| s.ip).collect();
+            let volume = VolumeId(name.clone());
             let ready = match role {
-                ServerRole::Meta => self.metas_since.elapsed() >= SETTLED,
+                ServerRole::Meta => {
+                    // Alone, a blank meta of 5.x would elect itself.
+                    let blank = line == ServerLine::V5 && !self.registry.holds_raft_data(&volume);
+                    let enough = !blank || metas.len() * 2 > self.metas;
+                    metas.len() >= self.metas || (now >= since + WAIT_NAMES && enough)
+                }
                 ServerRole::Data => self.any_serves(ServerRole::Meta, now),
                 ServerRole::Session => self.any_serves(ServerRole::Data, now),
             };
             if !ready {
                 continue;
             }
-            let metas = self.servers.values().filter(|s| s.role == ServerRole::Meta).map(|s| s.ip).collect();
-            let spec = ProcessSpec {
-                config_metas: metas,
-                volume: VolumeId(name.clone()),
-                ..ProcessSpec::new(line, role, ip)
-            };
+            let spec = ProcessSpec { config_metas: metas, volume, ..ProcessSpec::new(line, role, ip) };
             self.registry.start(spec, now);
             if let Some(server) = self.servers.get_mut(&name) {
                 server.runs = true;
@@ -157,7 +164,11 @@ impl Middleware {
     fn network(&self, key: &str) -> Shared<Network> {
         let mut networks = lock(&self.networks);
         let seed = networks.len() as u64;
-        Arc::clone(networks.entry(key.to_owned()).or_insert_with(|| Arc::new(Mutex::new(Network::new(seed)))))
+        Arc::clone(
+            networks
+                .entry(key.to_owned())
+                .or_insert_with(|| Arc::new(Mutex::new(Network::new(seed, self.metas)))),
+        )
     }
 
     fn see(&self, pod: &Pod, gone: bool) {
@@ -183,7 +194,8 @@ impl Middleware {
         }
         let image = pod.spec.as_ref().and_then(|s| s.containers.first()?.image.clone()).unwrap_or_default();
         let line = if image.contains(":6") { ServerLine::V6 } else { ServerLine::V5 };
-        lock(&network).add(name, Server { uid, ip, role, line, runs: false }, self.now());
+        let now = self.now();
+        lock(&network).add(name, Server { uid, ip, role, line, since: now, runs: false }, now);
         lock(&self.by_address).insert(ip, network);
     }
 
@@ -271,6 +283,7 @@ async fn main() -> Result<()> {
     let middleware = Arc::new(Middleware {
         began: Instant::now(),
         speed: args.speed.max(1),
+        metas: args.metas,
         networks: Mutex::default(),
         by_address: Mutex::default(),
     });

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Many RegistryClusters on fake nodes: what the operator itself needs of time, memory, CPU and the API server's work.
 
-    many.py [--clusters 500] [--steady 300] [--speed 20]
+    many.py [--line 6] [--clusters N] [--steady 300] [--speed 20]
 
-Starts a control plane with fake nodes (kwok; CLUSTER_ID 5), fake SOFARegistry servers behind an HTTP proxy
-(fake_middleware.rs) whose time passes `speed` times as fast, and target/release/sofa-operator as a plain process; prints one
-JSON object and removes all of it. The clusters are 6.3.0 with 1 + 1 + 1 servers. Requests are counted in the API server's
-audit log. Writes are create, update, patch and delete, leases and events apart.
+--line 6: 500 clusters of 6.3.0 with 1 + 1 + 1 servers; --line 5: 100 of 5.4.3 with 3 + 3 + 2. Starts a control plane with fake
+nodes (kwok; CLUSTER_ID 5), fake SOFARegistry servers behind an HTTP proxy (fake_middleware.rs) whose time passes `speed` times
+as fast, and target/release/sofa-operator as a plain process; prints one JSON object and removes all of it. Requests are counted
+in the API server's audit log. Writes are create, update, patch and delete, leases and events apart. The client limits of
+controller-manager and scheduler are raised, else these two are what is measured.
 """
 import argparse
 import collections
-import datetime
+import concurrent.futures
+import contextlib
 import json
 import os
 import random
@@ -18,32 +20,27 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CLUSTER = ROOT / "tests/cluster/cluster.sh"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+from ground import RELEASE, ROOT, api, end_in_order, local_cluster, moment, only_local, program, run, say, stop, until
+
 PROXY = "127.0.0.1:9099"
 HTTP = "127.0.0.1:8099"
 SPACE = "many"
 PODS_A_NODE = 100
 IDLE_S = 60
-SETTLE_S = 15
-LIMIT_S = 1200
+# Longer than the operator's slow pace: who has written nothing for so long has nothing to write.
+SETTLE_S = 75
+LIMIT_S = 1800
 EDITS_A_SECOND = 10
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
-ROLES = ("meta", "data", "session")
-
-
-def say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-def run(*command: object, env: dict | None = None, **options) -> str:
-    return subprocess.run([str(c) for c in command], check=True, env=env, stdout=subprocess.PIPE, text=True, **options).stdout
+REPLICAS = {5: {"meta": 3, "data": 3, "session": 2}, 6: {"meta": 1, "data": 1, "session": 1}}
+VERSIONS = {5: "5.4.3", 6: "6.3.0"}
+CLUSTERS = {5: 100, 6: 500}
+# A cluster that comes while the operator is away.
+LATE = 9001
 
 
 def spread(values: list[float]) -> dict:
@@ -53,228 +50,266 @@ def spread(values: list[float]) -> dict:
     return {"n": len(values), "p50": round(values[len(values) // 2], 3), "p99": round(values[int(len(values) * 0.99)], 3), "max": round(values[-1], 3)}
 
 
-def seconds_since_1970(text: str) -> float:
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+def name(number: int) -> str:
+    return f"x{number:04d}"
 
 
-class Ground:
-    """The control plane, its audit log and the fake servers."""
+class Audit:
+    """The requests of the operator's user, and the writes of the administrator's, as the API server has noted them."""
 
-    def __init__(self, clusters: int, speed: int) -> None:
-        nodes = clusters * len(ROLES) // PODS_A_NODE + 2
-        self.env = {**os.environ, "CLUSTER_ID": "5", "FAKE_NODES": str(nodes)}
-        self.env.pop("KUBECONFIG", None)
-        run(CLUSTER, "up", env=self.env)
-        self.admin = run(CLUSTER, "env", env=self.env).split()[1].split("=", 1)[1]
-        self.run = Path(self.admin).parent
-        self.events: list[dict] = []
-        self.read_to = 0
-        self.kubectl("apply", "--server-side", "-f", ROOT / "crds")
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        self.kubectl("create", "namespace", SPACE)
-        self.kubectl("-n", SPACE, "create", "secret", "generic", "database", "--from-literal=username=x", "--from-literal=password=x")
-        self.servers = subprocess.Popen([TARGET / "examples/fake-middleware", "--listen", PROXY, "--speed", str(speed)],
-                                        env={**os.environ, "KUBECONFIG": self.admin}, stdin=subprocess.DEVNULL)
+    def __init__(self, path: Path) -> None:
+        self.path, self.offset, self.events, self.last_write = path, 0, [], 0.0
 
-    def kubectl(self, *arguments: object, **options) -> str:
-        return run(self.run / "bin/kubectl", "--kubeconfig", self.admin, *arguments, **options)
-
-    def close(self) -> None:
-        self.servers.terminate()
-        self.servers.wait(20)
-        run(CLUSTER, "down", env=self.env)
-
-    def audit(self) -> list[dict]:
-        """All requests so far, of the operator's user, and the writes of the administrator's."""
-        with (self.run / "audit.log").open("rb") as log:
-            log.seek(self.read_to)
+    def read(self) -> list[dict]:
+        with self.path.open("rb") as log:
+            log.seek(self.offset)
             data = log.read()
         end = data.rfind(b"\n") + 1
-        self.read_to += end
+        self.offset += end
         for line in data[:end].splitlines():
             event = json.loads(line)
             if (event["stage"] == "ResponseStarted") != (event["verb"] == "watch") or event["stage"] == "Panic":
                 continue
             ref = event.get("objectRef") or {}
-            number = re.search(r"x(\d{4})", ref.get("name") or "")
-            self.events.append({
-                "at": seconds_since_1970(event["requestReceivedTimestamp"]), "user": event["user"]["username"], "verb": event["verb"],
-                "resource": ref.get("resource", ""), "part": ref.get("subresource", ""), "cluster": number and int(number[1]),
-                "code": (event.get("responseStatus") or {}).get("code", 0)})
+            number = re.search(r"x(\d{4})(?!\d)", ref.get("name") or "")
+            seen = {"at": moment(event["requestReceivedTimestamp"]), "user": event["user"]["username"], "verb": event["verb"],
+                    "resource": ref.get("resource", ""), "part": ref.get("subresource", ""), "cluster": number and int(number[1]),
+                    "code": (event.get("responseStatus") or {}).get("code", 0)}
+            self.events.append(seen)
+            if seen["user"] == "operator" and is_write(seen):
+                self.last_write = max(self.last_write, seen["at"])
         return self.events
 
     def requests(self, since: float, clusters: int) -> dict:
-        mine = [e for e in self.audit() if e["user"] == "operator" and e["at"] >= since]
+        """What the operator asked since then, but for the late cluster."""
+        mine = [e for e in self.read() if e["user"] == "operator" and e["at"] >= since and e["cluster"] != LATE]
         writes = [e for e in mine if is_write(e)]
+        by_verb = collections.Counter(e["verb"] for e in mine if e["resource"] != "leases")
         names = collections.Counter(f"{e['verb']} {e['resource']}{'/' + e['part'] if e['part'] else ''}" for e in mine if e["resource"] != "leases")
-        return {"by_verb": dict(collections.Counter(e["verb"] for e in mine)), "writes": len(writes), "writes_a_cluster": round(len(writes) / clusters, 2),
+        return {"by_verb": dict(by_verb), "by_verb_a_cluster": {verb: round(n / clusters, 2) for verb, n in by_verb.items()},
+                "writes": len(writes), "writes_a_cluster": round(len(writes) / clusters, 2),
                 "events": sum(e["resource"] == "events" and e["verb"] in WRITES for e in mine),
                 "lease_writes": sum(e["resource"] == "leases" and e["verb"] in WRITES for e in mine),
                 "refused": dict(collections.Counter(str(e["code"]) for e in mine if e["code"] >= 400)), "most": dict(names.most_common(12))}
 
-    def settled(self, since: float) -> float:
-        """Waits until the operator has written nothing for a while; seconds until its last write."""
+    def settled(self, since: float) -> float | None:
+        """Waits until the operator has written nothing for SETTLE_S: seconds from `since` to its last write."""
         while time.time() - since < LIMIT_S:
-            last = max((e["at"] for e in self.audit() if e["user"] == "operator" and e["at"] >= since and is_write(e)), default=since)
-            if time.time() - last > SETTLE_S:
-                return round(last - since, 1)
-            time.sleep(1)
-        return -1.0
-
-    def all_are(self, clusters: int, what: str, since: float) -> float:
-        path = '{range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
-        kind = "registryclusters" if what == "clusters" else "pods"
-        wanted = clusters * (1 if what == "clusters" else len(ROLES))
-        while time.time() - since < LIMIT_S:
-            if self.kubectl("-n", SPACE, "get", kind, "-o", f"jsonpath={path}").split().count("True") >= wanted:
-                return round(time.time() - since, 1)
+            self.read()
+            if time.time() - max(self.last_write, since) > SETTLE_S:
+                return round(max(self.last_write, since) - since, 1)
             time.sleep(2)
-        return -1.0
+        return None
 
 
 def is_write(event: dict) -> bool:
     return event["verb"] in WRITES and event["resource"] not in ("leases", "events")
 
 
+class Ground:
+    """The control plane and what is on it."""
+
+    def __init__(self, stack: contextlib.ExitStack, line: int, clusters: int, speed: int) -> None:
+        self.line, self.clusters = line, clusters
+        self.pods = sum(REPLICAS[line].values())
+        self.env = local_cluster(stack, 5, 1, fake_nodes=clusters * self.pods // PODS_A_NODE + 2)
+        self.run = Path(self.env["KUBECONFIG"]).parent
+        self.audit = Audit(self.run / "audit.log")
+        self.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        self.kubectl("create", "namespace", SPACE)
+        self.kubectl("-n", SPACE, "create", "secret", "generic", "database", "--from-literal=username=x", "--from-literal=password=x")
+        say("volumes ...")
+        self.kubectl("create", "-f", "-", text=self.volumes([*range(1, clusters + 1), LATE]))
+        stack.enter_context(program(RELEASE / "examples/fake-middleware", "--listen", PROXY, "--speed", speed, "--metas",
+                                    REPLICAS[line]["meta"], env=self.env))
+
+    def kubectl(self, *arguments: object, text: str | None = None) -> str:
+        return run(self.run / "bin/kubectl", *arguments, env=self.env, text=text)
+
+    def volumes(self, numbers: list[int]) -> str:
+        """Nobody makes volumes for fake nodes: one for each claim, which is named in it, and the class that the claims get."""
+        items: list[dict] = [{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "kubernetes.io/no-provisioner",
+                              "metadata": {"name": "fake", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}]
+        for claim in (f"home-{name(n)}-{role}-{i}" for n in numbers for role, count in REPLICAS[self.line].items() for i in range(count)):
+            items.append({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": claim}, "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "fake", "hostPath": {"path": "/nowhere"},
+                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": SPACE, "name": claim}}})
+        return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+    def apply(self, numbers: range) -> None:
+        database = {"host": "db", "port": 3306, "name": "registry", "secretRef": {"name": "database"}}
+        spec = {"version": VERSIONS[self.line], "image": f"localhost/sofa-registry:{VERSIONS[self.line]}", "dataCenter": "DefaultDataCenter",
+                "profile": "Small", "restart": "first", **({"database": database} if self.line == 6 else {}),
+                **{role: {"replicas": count} for role, count in REPLICAS[self.line].items()}}
+        items = [{"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster", "spec": spec,
+                  "metadata": {"name": name(n), "namespace": SPACE}} for n in numbers]
+        self.kubectl("apply", "--server-side", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+    def conditions(self, kind: str) -> list[tuple[str, str, str]]:
+        """Ready of each object: its status, since when, and why it is so."""
+        one = '{.status}{"\\t"}{.lastTransitionTime}{"\\t"}{.reason}: {.message}{"\\n"}'
+        path = f'{{range .items[*]}}{{range .status.conditions[?(@.type=="Ready")]}}{one}{{end}}{{end}}'
+        lines = self.kubectl("-n", SPACE, "get", kind, "-o", f"jsonpath={path}").splitlines()
+        return [tuple(line.split("\t", 2)) for line in lines]
+
+    def all_ready(self, kind: str, wanted: int, since: float) -> dict:
+        """Seconds until the last one of a kind became Ready, by their own words; why the others are not."""
+        found = self.conditions(kind)
+        since_when = [moment(at) for status, at, _ in found if status == "True"]
+        others = collections.Counter(why[:120] for status, _, why in found if status != "True")
+        last = round(max(since_when) - since, 1) if since_when else None
+        return {"ready": len(since_when), "of": wanted, "last_s": last, **({"others": dict(others.most_common(5))} if others else {})}
+
+
 class Operator:
     """The operator as a plain process."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.log = tempfile.TemporaryFile()
+    def __init__(self, stack: contextlib.ExitStack, ground: Ground) -> None:
+        self.log = stack.enter_context(tempfile.TemporaryFile())
         self.began = time.time()
-        command = [TARGET / "sofa-operator", "--http", HTTP, "--namespace", "default", "--admin-proxy", f"http://{PROXY}", "--log-level", "warn"]
-        self.process = subprocess.Popen(command, env={**os.environ, "KUBECONFIG": str(ground.run / "operator.kubeconfig")},
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://{HTTP}/readyz", timeout=2):
-                    break
-            except OSError:
-                if self.process.poll() is not None or time.time() - self.began > 60:
-                    self.log.seek(0)
-                    sys.exit(f"bench: the operator does not become ready: {self.log.read().decode()[-2000:]}")
-                time.sleep(0.05)
+        self.process = stack.enter_context(program(
+            RELEASE / "sofa-operator", "--http", HTTP, "--namespace", "default", "--admin-proxy", f"http://{PROXY}", "--log-level", "warn",
+            env={**os.environ, "KUBECONFIG": str(ground.run / "operator.kubeconfig")}, stdout=self.log, stderr=subprocess.STDOUT))
+        until("the operator is ready", self.is_ready, 60, 0.05)
         self.ready_s = round(time.time() - self.began, 2)
 
+    def is_ready(self) -> bool:
+        self.check()
+        with urllib.request.urlopen(f"http://{HTTP}/readyz", timeout=2) as answer:
+            return answer.status == 200
+
+    def check(self) -> None:
+        if self.process.poll() is not None:
+            self.log.seek(0)
+            sys.exit(f"bench: the operator ended with {self.process.returncode}: {self.log.read().decode()[-2000:]}")
+
     def cpu(self) -> float:
+        self.check()
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict:
+        """Now, and the most since the last call."""
+        self.check()
         text = Path(f"/proc/{self.process.pid}/status").read_text()
-        mib = {name: round(int(re.search(rf"{key}:\s+(\d+)", text)[1]) / 1024, 1) for name, key in
+        mib = {figure: round(int(re.search(rf"{key}:\s+(\d+)", text)[1]) / 1024, 1) for figure, key in
                (("rss_mib", "VmRSS"), ("anonymous_mib", "RssAnon"), ("peak_mib", "VmHWM"))}
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # the next peak is that of what comes next
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         return mib
 
     def stop(self) -> float:
         began = time.time()
-        self.process.terminate()
-        self.process.wait(30)
+        stop(self.process)
         return round(time.time() - began, 2)
 
 
-def manifests(numbers: range, generation: int) -> str:
-    """One RegistryCluster of 1 + 1 + 1 servers for each number; another generation is another heap for the sessions."""
-    one = {"replicas": 1}
-    return "\n---\n".join(json.dumps({
-        "apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster", "metadata": {"name": f"x{n:04d}", "namespace": SPACE},
-        "spec": {"version": "6.3.0", "image": "localhost/sofa-registry:6.3.0", "dataCenter": "DefaultDataCenter", "profile": "Small",
-                 "database": {"host": "db", "port": 3306, "name": "registry", "secretRef": {"name": "database"}},
-                 "restart": f"r{generation}", "meta": one, "data": one, "session": one}}) for n in numbers)
+def start(ground: Ground, operator: Operator) -> dict:
+    operator.memory()
+    began, cpu = time.time(), operator.cpu()
+    ground.apply(range(1, ground.clusters + 1))
+    applied = round(time.time() - began, 1)
+    last = ground.audit.settled(began)
+    used = operator.cpu() - cpu
+    return {"apply_s": applied, "pods": ground.all_ready("pods", ground.clusters * ground.pods, began),
+            "clusters": ground.all_ready("registryclusters", ground.clusters, began), "last_write_s": last, "cpu_s": round(used, 2),
+            "cpu_ms_a_cluster": round(used * 1000 / ground.clusters, 1), **operator.memory(),
+            "requests": ground.audit.requests(began, ground.clusters)}
 
 
-def edits(ground: Ground, clusters: int) -> dict:
-    """Changes every spec, ten a second, in random order; seconds until the operator wrote its first act of each down."""
-    order = list(range(1, clusters + 1))
+def rest(ground: Ground, operator: Operator, seconds: int) -> dict:
+    operator.memory()
+    began, cpu = time.time(), operator.cpu()
+    time.sleep(seconds)
+    return {"seconds": seconds, "cpu_s_a_minute": round((operator.cpu() - cpu) * 60 / seconds, 3), **operator.memory(),
+            "requests": ground.audit.requests(began, ground.clusters)}
+
+
+def restart(stack: contextlib.ExitStack, ground: Ground, operator: Operator) -> tuple[Operator, dict]:
+    """It is stopped, a new cluster comes meanwhile, and it starts again: what it writes for the others, and when for the new one."""
+    stopped = operator.stop()
+    ground.apply(range(LATE, LATE + 1))
+    operator = Operator(stack, ground)
+    time.sleep(IDLE_S)
+    late = [e["at"] for e in ground.audit.read() if e["user"] == "operator" and e["cluster"] == LATE and is_write(e) and e["at"] >= operator.began]
+    figures = {"stop_s": stopped, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory(),
+               "new_cluster_first_write_s": round(min(late) - operator.began, 2) if late else None,
+               "requests": ground.audit.requests(operator.began, ground.clusters)}
+    ground.audit.settled(operator.began)
+    return operator, figures
+
+
+def edits(ground: Ground, operator: Operator) -> dict:
+    """Changes every spec, ten a second, in random order: seconds from the API server's receipt to the write that has the first
+    act of each written down."""
+    order = list(range(1, ground.clusters + 1))
     random.Random(1).shuffle(order)
-    began = time.time()
-    proxy = subprocess.Popen([ground.run / "bin/kubectl", "--kubeconfig", ground.admin, "proxy", "--port", "8098"], stdout=subprocess.DEVNULL)
-    try:
-        time.sleep(2)
-        body = json.dumps({"spec": {"restart": "edited"}}).encode()
-
+    body = json.dumps({"spec": {"restart": "edited"}}).encode()
+    operator.memory()
+    began, cpu = time.time(), operator.cpu()
+    with api(ground.env) as address, concurrent.futures.ThreadPoolExecutor(16) as pool:
         def edit(number: int) -> None:
-            url = f"http://127.0.0.1:8098/apis/middleware.sofastack.io/v1alpha1/namespaces/{SPACE}/registryclusters/x{number:04d}"
+            url = f"{address}/apis/middleware.sofastack.io/v1alpha1/namespaces/{SPACE}/registryclusters/{name(number)}"
             request = urllib.request.Request(url, data=body, method="PATCH", headers={"Content-Type": "application/merge-patch+json"})
             urllib.request.urlopen(request, timeout=30).read()
 
-        threads = []
-        start = time.time()
+        first = time.monotonic()
+        sent = []
         for turn, number in enumerate(order):
-            time.sleep(max(0.0, start + turn / EDITS_A_SECOND - time.time()))
-            threads.append(threading.Thread(target=edit, args=(number,)))
-            threads[-1].start()
-        for thread in threads:
-            thread.join()
-    finally:
-        proxy.terminate()
-        proxy.wait(10)
-    last = ground.settled(began)
-    edited, first = {}, {}
-    for event in ground.audit():
+            time.sleep(max(0.0, first + turn / EDITS_A_SECOND - time.monotonic()))
+            sent.append(pool.submit(edit, number))
+        for each in sent:
+            each.result()
+    last = ground.audit.settled(began)
+    edited: dict[int, float] = {}
+    acted: dict[int, float] = {}
+    for event in ground.audit.read():
         if event["at"] < began or event["cluster"] is None or event["resource"] != "registryclusters" or event["verb"] not in WRITES:
             continue
         if event["user"] == "admin":
             edited.setdefault(event["cluster"], event["at"])
-        elif event["part"] == "status" and event["cluster"] in edited:
-            first.setdefault(event["cluster"], event["at"])
-    return {"edits_a_second": EDITS_A_SECOND, "first_act_written_s": spread([first[n] - edited[n] for n in first]), "last_write_s": last,
-            "requests": ground.requests(began, clusters)}
+        elif event["part"] == "status" and event["cluster"] in edited and event["code"] < 300:
+            acted.setdefault(event["cluster"], event["at"])
+    return {"edits_a_second": EDITS_A_SECOND, "first_act_written_s": spread([acted[n] - edited[n] for n in acted]), "last_write_s": last,
+            "clusters": ground.all_ready("registryclusters", ground.clusters + 1, began),
+            "cpu_ms_a_cluster": round((operator.cpu() - cpu) * 1000 / ground.clusters, 1), **operator.memory(),
+            "requests": ground.audit.requests(began, ground.clusters)}
 
 
-def measure(ground: Ground, clusters: int, steady: int) -> dict:
-    result: dict = {}
-    operator = Operator(ground)
-    try:
-        time.sleep(IDLE_S)
-        result["idle_60s"] = {"ready_s": operator.ready_s, **operator.memory()}
-        say(f"{clusters} clusters ...")
-        began, cpu = time.time(), operator.cpu()
-        ground.kubectl("apply", "--server-side", "-f", "-", input=manifests(range(1, clusters + 1), 0))
-        applied = round(time.time() - began, 1)
-        result["start"] = {"apply_s": applied, "pods_ready_s": ground.all_are(clusters, "pods", began),
-                           "clusters_ready_s": ground.all_are(clusters, "clusters", began), "last_write_s": ground.settled(began),
-                           "cpu_ms_a_cluster": round((operator.cpu() - cpu) * 1000 / clusters, 1), **operator.memory(),
-                           "requests": ground.requests(began, clusters)}
-        say(f"{steady} s at rest ...")
-        began, cpu = time.time(), operator.cpu()
-        time.sleep(steady)
-        result["rest"] = {"seconds": steady, "cpu_s_a_minute": round((operator.cpu() - cpu) * 60 / steady, 3), **operator.memory(),
-                          "requests": ground.requests(began, clusters)}
-        say("a restart ...")
-        stopped = operator.stop()
-        began = time.time()
-        operator = Operator(ground)
-        time.sleep(IDLE_S)
-        result["restart"] = {"stop_s": stopped, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory(),
-                             "requests": ground.requests(began, clusters)}
-        say("a change of every cluster ...")
-        result["edits"] = edits(ground, clusters)
-        result["edits"].update(operator.memory())
-    finally:
-        if operator.process.poll() is None:
-            operator.stop()
+def measure(stack: contextlib.ExitStack, ground: Ground, steady: int) -> dict:
+    operator = Operator(stack, ground)
+    say(f"{IDLE_S} s without a cluster ...")
+    time.sleep(IDLE_S)
+    result: dict = {"idle": {"seconds": IDLE_S, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory()}}
+    say(f"{ground.clusters} clusters ...")
+    result["start"] = start(ground, operator)
+    say(json.dumps(result["start"]["clusters"]))
+    say(f"{steady} s at rest ...")
+    result["rest"] = rest(ground, operator, steady)
+    say("a restart ...")
+    operator, result["restart"] = restart(stack, ground, operator)
+    say("a change of every cluster ...")
+    result["edits"] = edits(ground, operator)
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clusters", type=int, default=500)
+    parser.add_argument("--line", type=int, choices=(5, 6), default=6)
+    parser.add_argument("--clusters", type=int)
     parser.add_argument("--steady", type=int, default=300)
     parser.add_argument("--speed", type=int, default=20)
     options = parser.parse_args()
-    if os.environ.get("KUBECONFIG"):
-        sys.exit("bench: KUBECONFIG is set, and this makes a cluster of its own: unset it")
-    for program in ("sofa-operator", "examples/fake-middleware"):
-        if not (TARGET / program).exists():
-            sys.exit(f"bench: {TARGET / program} is missing: make bench builds it")
-    ground = Ground(options.clusters, options.speed)
-    try:
-        result = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "clusters": options.clusters, "speed": options.speed,
-                  **measure(ground, options.clusters, options.steady)}
-    finally:
-        ground.close()
+    only_local()
+    for needed in ("sofa-operator", "examples/fake-middleware"):
+        if not (RELEASE / needed).exists():
+            sys.exit(f"bench: {RELEASE / needed} is missing: make bench-many builds it")
+    end_in_order()
+    clusters = options.clusters or CLUSTERS[options.line]
+    with contextlib.ExitStack() as stack:
+        ground = Ground(stack, options.line, clusters, options.speed)
+        result = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "line": options.line, "clusters": clusters,
+                  "servers": REPLICAS[options.line], "speed": options.speed, **measure(stack, ground, options.steady)}
     print(json.dumps(result, indent=2))
 
 
