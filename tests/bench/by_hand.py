@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The operator beside a script that does the same by hand, on three real nodes with the real SOFARegistry 5.4.3.
 
-    by_hand.py [--runs 3] [--moves 30]
+    by_hand.py [--runs 3] [--moves 30] [--losses 3]
 
 Each run: the operator brings 3 + 3 + 2 servers up and rolls them to a new template; then this script does both with copies of
 the operator's own objects, in the same order, and waits on the same conditions: each role converged before the next is
 started; push closed and seen closed on every session, each server alone, changePeer and its lists, counts, push open and seen
 open. It looks five times a second, through one connection to the API server. Then a MetaServer is deleted `moves` times, and
-every meta at once `runs` times. Prints one JSON object. It makes a cluster of its own (CLUSTER_ID 6). Run it on a machine that
+every meta at once `losses` times. Prints one JSON object. It makes a cluster of its own (CLUSTER_ID 6). Run it on a machine that
 does nothing else: about 50 minutes.
 """
 import argparse
@@ -326,11 +326,12 @@ def moves(cluster: Cluster, number: int) -> dict:
     return percentiles(seconds)
 
 
-def power_loss(cluster: Cluster) -> float:
-    """From the last meta's first answer until the three are one group again."""
+def power_loss(cluster: Cluster) -> dict:
+    """From the last meta's first answer until the three are one group again, and what the operator did in that time."""
     cluster.edit({"recovery": {"metaMajority": {"mode": "Automatic"}}})
     wait("the cluster is Ready", lambda: is_ready(cluster))
     uids = {p["metadata"]["uid"] for p in cluster.pods("meta").values()}
+    began = time.time()
     cluster.kubectl("delete", "pods", "-l", "middleware.sofastack.io/role=meta", "--grace-period=0", "--force")
 
     def all_answer() -> bool:
@@ -343,11 +344,14 @@ def power_loss(cluster: Cluster) -> float:
         return all(cluster.ask(p, "/health/check")[0] == 200 and set(cluster.json_of(p, "/manage/queryPeer")) == have for p in cluster.pods("meta"))
 
     wait("every meta answers", all_answer, LOOK_CLOSELY_S)
-    answered = time.monotonic()
+    answered = time.time()
     wait("the metas are one group", one_group)
-    seconds = round(time.monotonic() - answered, 1)
+    seconds = round(time.time() - answered, 1)
     wait("the cluster is Ready", lambda: is_ready(cluster))
-    return seconds
+    ready = round(time.time() - answered, 1)
+    told = [(round(moment(line["timestamp"]) - answered, 1), line.get("act") or line.get("why") or line["message"])
+            for line in cluster.ground.log(began) if "act was" in line["message"] or line["message"] == "an act"]
+    return {"one_group_s": seconds, "ready_s": ready, "acts": [f"{at:5.1f} s {what}" for at, what in told if at <= seconds]}
 
 
 def beside(ground: Ground, runs: int) -> dict:
@@ -376,9 +380,9 @@ def beside(ground: Ground, runs: int) -> dict:
     return result
 
 
-def measure(ground: Ground, runs: int, number_of_moves: int) -> dict:
+def measure(ground: Ground, runs: int, number_of_moves: int, losses: int) -> dict:
     result = beside(ground, runs) if runs else {}
-    if not number_of_moves and not runs:
+    if not number_of_moves and not losses:
         return result
     last = Cluster(ground, "moves")
     apply(last)
@@ -387,21 +391,23 @@ def measure(ground: Ground, runs: int, number_of_moves: int) -> dict:
         say("metas that move ...")
         result["address_change_s"] = moves(last, number_of_moves)
         say(f"{result['address_change_s']}")
-    if runs:
+    if losses:
         say("power loss ...")
-        result["power_loss_s"] = [power_loss(last) for _ in range(runs)]
+        result["power_loss"] = [power_loss(last) for _ in range(losses)]
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3, help="first starts, rolling changes and power losses (0: none)")
+    parser.add_argument("--runs", type=int, default=3, help="first starts and rolling changes (0: none)")
     parser.add_argument("--moves", type=int, default=30, help="address changes (0: none)")
+    parser.add_argument("--losses", type=int, default=3, help="losses of all metas at once (0: none)")
     options = parser.parse_args()
     only_local()
     end_in_order()
     with contextlib.ExitStack() as stack:
-        result = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), **measure(Ground(stack), options.runs, options.moves)}
+        result = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(),
+                  **measure(Ground(stack), options.runs, options.moves, options.losses)}
     print(json.dumps(result, indent=2))
 
 
