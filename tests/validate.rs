@@ -409,6 +409,29 @@ fn what_is_missing_is_waited_for() {
 }
 
 #[test]
+fn a_storage_class_that_is_not_there_holds_up_a_first_start_alone() {
+    let mut around = Around::of(ClusterKind::Registry);
+    around.references.absent_classes = ["fast".to_owned()].into();
+    let of_class = |name: &str| edited(&REGISTRY, &[("/data/storage/storageClassName", json!(name))]);
+    let spec = of_class("fast");
+    let Common { waiting, .. } = around.registry(&spec).unwrap().common;
+    let [Missing { field, subject, message, reason }] = waiting.as_slice() else { panic!("{waiting:?}") };
+    assert_eq!(
+        (field.as_str(), subject.as_str(), *reason),
+        ("data.storage.storageClassName", "StorageClass fast", Reason::ReferenceNotFound)
+    );
+    assert!(message.contains("make it"), "{message}");
+    assert_eq!(around.registry(&of_class("slow")).unwrap().common.waiting, []);
+    assert_eq!(
+        around.registry(&REGISTRY).unwrap().common.waiting,
+        [],
+        "the default class is nobody's to name"
+    );
+    around.previous.membership = Some(MembershipKind::RaftByAddress);
+    assert_eq!(around.registry(&spec).unwrap().common.waiting, [], "what runs has its volumes");
+}
+
+#[test]
 fn another_namespace_is_let_in_by_name_only() {
     for (allow, expected) in [
         (None, ReferenceFact::NotAllowed),

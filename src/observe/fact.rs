@@ -40,6 +40,11 @@ pub enum Unknown {
     Stale,
 }
 
+impl Unknown {
+    /// What is said of a server of which [`Unknown::Unreadable`] is all that is known.
+    pub(crate) const RUBBISH: &'static str = "what its management port answers is not understood: see what listens there, a sidecar or another program";
+}
+
 impl<T> Fact<T> {
     /// A fact of this moment.
     #[must_use]

@@ -64,7 +64,7 @@ pub fn read_kubernetes(cluster: &str, listed: &Listed, at: Moment) -> Kubernetes
             .iter()
             .filter_map(|pod| {
                 let member = Member::of_pod(cluster, name(&pod.metadata)?)?;
-                Some((member, read_pod(pod, node_of(pod))?))
+                Some((member, read_pod(pod, member.role, node_of(pod))?))
             })
             .collect(),
         workloads: Role::ALL
@@ -99,10 +99,12 @@ fn reason(pod: &KubePod) -> Option<&str> {
     pod.status.as_ref()?.reason.as_deref()
 }
 
-/// One pod; `None` without a uid that is one.
-fn read_pod(pod: &KubePod, node: Node) -> Option<Pod> {
+/// One pod; `None` without a uid that is one. Of its containers the server's counts, which is named after its role: the kubelet
+/// sorts them by name, and a person's sidecar may be the first.
+fn read_pod(pod: &KubePod, role: Role, node: Node) -> Option<Pod> {
     let status = pod.status.as_ref();
-    let container = status.and_then(|s| s.container_statuses.as_ref()?.first());
+    let container =
+        status.and_then(|s| s.container_statuses.as_ref()?.iter().find(|c| c.name == role.field()));
     let revision = pod.metadata.labels.as_ref().and_then(|l| l.get(REVISION)).cloned();
     Some(Pod {
         uid: pod.metadata.uid.as_deref()?.parse().ok()?,
@@ -250,6 +252,17 @@ mod tests {
         );
         assert_eq!(seen.started.map(Moment::as_millis), Some(1_767_225_605_000));
         assert!(seen.trouble.is_none() && !seen.waived);
+    }
+
+    #[test]
+    fn a_sidecar_says_nothing_of_the_server() {
+        let sidecar = json!({"name": "agent", "image": "", "imageID": "", "ready": false, "restartCount": 9,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+        let seen = pod(|p| {
+            let statuses = p["status"]["containerStatuses"].as_array_mut().unwrap();
+            statuses.insert(0, sidecar);
+        });
+        assert!(seen.phase == PodPhase::Ready && seen.trouble.is_none(), "{seen:?}");
     }
 
     #[test]

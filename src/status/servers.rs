@@ -103,6 +103,7 @@ fn state(pod: &Pod, word: Result<Word, Unknown>) -> (MemberState, Reason, Option
         _ if pod.phase == PodPhase::Starting => quiet(MemberState::Starting),
         Ok(Word::Fails(state, reason, message)) => (state, reason, Some(message)),
         Err(Unknown::Refused) => with(MemberState::Broken, "nothing listens there"),
+        Err(Unknown::Unreadable) => with(MemberState::Broken, Unknown::RUBBISH),
         Err(why) => with(MemberState::Unknown, &why.to_string()),
     }
 }

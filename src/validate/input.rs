@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parts::DatabaseLogin;
+use super::parts::{DatabaseLogin, SizedStorage, ValidComponent};
 use super::problem::Notes;
 use super::valid::{ClusterName, Identity, Missing, Referrer};
 use crate::api::v1alpha1::{ClusterRef, DatabaseSecret, MembershipKind, Reason};
@@ -36,6 +36,8 @@ pub struct References {
     pub operator_login: SecretFact,
     /// The object of `registryRef`.
     pub registry: ReferenceFact,
+    /// The storage classes that the spec names and that are known not to be there.
+    pub absent_classes: BTreeSet<String>,
 }
 
 /// Whether an object is there.
@@ -161,6 +163,22 @@ pub(super) fn registry(reference: &ClusterRef, context: &Context, notes: &mut No
     };
     notes.waiting.push(missing("registryRef", shown, message));
     name
+}
+
+/// The StorageClass of a component, noted as missing where it is not there and no volume was made by it yet: its servers
+/// would wait for their volumes for ever, and by then their claims could not be changed any more. What runs has its volumes.
+pub(super) fn storage_class(component: &ValidComponent, context: &Context, notes: &mut Notes) {
+    let SizedStorage::Claim { class: Some(class), .. } = &component.storage else { return };
+    let absent = context.references.absent_classes.contains(class.as_str());
+    if !absent || context.previous.membership.is_some() || context.previous.version.is_some() {
+        return;
+    }
+    let field = format!("{}.storage.storageClassName", component.role.field());
+    let message = format!(
+        "StorageClass {class} is not there: make it (for volumes that are made by hand with provisioner \
+         kubernetes.io/no-provisioner), or delete this cluster, of which nothing runs yet, and make it with another class"
+    );
+    notes.waiting.push(missing(&field, format!("StorageClass {class}"), message));
 }
 
 fn missing(field: &str, subject: String, message: String) -> Missing {

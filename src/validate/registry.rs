@@ -4,7 +4,7 @@
 
 use super::component::{Part, component};
 use super::database::database;
-use super::input::{Context, proposed_raft_group};
+use super::input::{Context, proposed_raft_group, storage_class};
 use super::parts::{SizedStorage, ValidComponent};
 use super::problem::{Invalid, Notes};
 use super::valid::{Common, Product, RecoveryRules, ValidRegistry};
@@ -42,6 +42,9 @@ pub fn validate_registry(
         notes.wrong("database", sentences::REGISTRY_DATABASE);
     }
     let [meta, data, session] = components(spec, membership, &mut notes);
+    for component in [&meta, &data, &session] {
+        storage_class(component, context, &mut notes);
+    }
     let sites = spec.remote_sites.clone().unwrap_or_default();
     let cidrs = sites.iter().flat_map(|site| site.cidrs.clone().unwrap_or_default());
     let network = rollout::network(spec.network_policy.as_ref(), cidrs, context, &mut notes);

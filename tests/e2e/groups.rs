@@ -1,14 +1,19 @@
 //! Clusters that close push together: two of one Kubernetes cluster by a push group, and one that knows the other as a site.
+//! They share a namespace, and the name of one begins with that of the other's MetaServers.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
-use kube::api::{Api, ApiResource, DynamicObject};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 use crate::field::{Field, NAME, ROLLOUT, spec, story, with};
 use crate::harness::{eventually, seconds};
 
-const OTHER: &str = "second";
+/// The StatefulSet of the first cluster's metas is called so, and its first pod `prod-meta-0`.
+const OTHER: &str = "prod-meta";
 
 /// Applies the smallest cluster, each of a data centre of its own.
 async fn apply(field: &Field, more: &Value) -> Result<()> {
@@ -79,10 +84,41 @@ async fn clusters_that_belong_together_close_push_together() {
         let address = field.ground.pod_ip(&format!("{OTHER}-meta-0")).await?;
         let site = json!([{"name": "site-b", "metaAddresses": [address], "closePush": true}]);
         roll(&field, json!({"remoteSites": site, "session": turn(2)})).await?;
-        field.clusters().delete(OTHER, &kube::api::DeleteParams::default()).await?;
-        Ok(())
+        the_other_goes_alone(&field).await
     })
     .await;
+}
+
+/// The pods of a cluster by the label that they carry, with their uids.
+async fn pods_of(field: &Field) -> Result<BTreeMap<String, String>> {
+    let own = ListParams::default().labels(&format!("middleware.sofastack.io/cluster={}", field.cluster));
+    let pods = field.ground.pods().list(&own).await?.items;
+    Ok(pods.into_iter().filter_map(|p| Some((p.metadata.name?, p.metadata.uid?))).collect())
+}
+
+/// The other cluster is deleted. Nothing of it stays but its volumes, and nothing of the first one is touched.
+async fn the_other_goes_alone(field: &Field) -> Result<()> {
+    let other = field.of(OTHER);
+    let before = pods_of(field).await?;
+    let names: Vec<_> = before.keys().map(String::as_str).collect();
+    ensure!(names == ["prod-data-0", "prod-meta-0", "prod-session-0"], "{names:?}");
+    let names: Vec<_> = pods_of(&other).await?.into_keys().collect();
+    ensure!(names == ["prod-meta-data-0", "prod-meta-meta-0", "prod-meta-session-0"], "{names:?}");
+    field.clusters().delete(OTHER, &DeleteParams::default()).await?;
+    let sets: Api<StatefulSet> = Api::namespaced(field.ground.client.clone(), &field.ground.namespace);
+    eventually("the other cluster is gone", seconds(120), async || {
+        let pods = pods_of(&other).await?;
+        let sets = sets.list(&ListParams::default()).await?.items;
+        let left: Vec<_> = sets.into_iter().filter_map(|s| s.metadata.name).collect();
+        ensure!(pods.is_empty() && left == ["prod-data", "prod-meta", "prod-session"], "{pods:?} {left:?}");
+        Ok(())
+    })
+    .await?;
+    field.ready(seconds(60)).await?;
+    ensure!(pods_of(field).await? == before, "pods of {NAME} were touched");
+    let claims = field.ground.claims().list(&ListParams::default()).await?.items;
+    ensure!(claims.len() == 6, "the volumes of both are kept: {}", claims.len());
+    Ok(())
 }
 
 /// The object of the group is left with nobody in it.

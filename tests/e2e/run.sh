@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # run.sh [ARGS of the test program]: the stories of the whole product on a cluster of three nodes that is made for them and
-# goes with them; on the user's own cluster where KUBECONFIG is set. With E2E_KEEP=1 what failed is kept to be looked at; with
+# goes with them; on the user's own cluster where KUBECONFIG is set. First the chart is installed, upgraded, rolled back and
+# uninstalled there, if no arguments choose among the stories; not on the user's cluster, whose definitions would go too. With E2E_KEEP=1 what failed is kept to be looked at; with
 # E2E_FULL=1 the longest ones and the faults of the whole cluster are played too (CI leaves them out).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-images=(sofa-operator sofa-registry mariadb registry-client powerjob powerjob-worker contract-servers)
+images=(sofa-operator sofa-registry mariadb registry-client base powerjob powerjob-worker contract-servers)
 cargo test --locked --features contract-servers,testkit --test e2e --no-run
 ours=
 if [ -z "${KUBECONFIG:-}" ]; then
@@ -15,6 +16,10 @@ if [ -z "${KUBECONFIG:-}" ]; then
     eval "$(tests/cluster/cluster.sh env)"
 fi
 KUBECONFIG="${KUBECONFIG}" tests/cluster/cluster.sh load "${images[@]}"
+if [ -n "$ours" ] && [ $# = 0 ]; then
+    # The chart's own life, with its definitions, which come and go with it: before they are there for the stories.
+    tests/packaging/lifecycle.sh
+fi
 kubectl apply --server-side --force-conflicts -f crds/ > /dev/null
 # Two at a time: servers that start at once on two cores starve each other, and raft groups lose their leaders.
 short=(--skip servers_are_added_and_taken_away)

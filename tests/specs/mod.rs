@@ -34,6 +34,7 @@ impl Around {
                 database: secret.clone(),
                 operator_login: secret,
                 registry: ReferenceFact::Found,
+                ..References::default()
             },
             environment: Environment {
                 operator_namespace: "sofa-system".to_owned(),

@@ -33,7 +33,7 @@ fn silent(world: &mut RegistryWorld, member: Member, why: Unknown) {
 fn each_state_of_a_session() {
     let cluster = Cluster::new();
     let member = Member::new(SESSION, 1);
-    let cases: [(&str, Edit, MemberState); 10] = [
+    let cases: [(&str, Edit, MemberState); 11] = [
         ("as it is", |_, _| {}, MemberState::Serving),
         ("no pod", |w, m| drop(w.kubernetes.pods.remove(&m)), MemberState::Gone),
         ("held", |w, m| pod(w, m).phase = PodPhase::Held, MemberState::Held),
@@ -42,6 +42,7 @@ fn each_state_of_a_session() {
         ("no answer", |w, m| silent(w, m, Unknown::TimedOut), MemberState::Unknown),
         ("not asked", |w, m| drop(w.sessions.remove(&m)), MemberState::Unknown),
         ("refused", |w, m| silent(w, m, Unknown::Refused), MemberState::Broken),
+        ("rubbish", |w, m| silent(w, m, Unknown::Unreadable), MemberState::Broken),
         (
             "it starts",
             |w, m| {

@@ -227,6 +227,7 @@ impl Picture<'_> {
             PodPhase::Held => "it is held back until it may start",
             PodPhase::Stopping => "its pod is stopping",
             PodPhase::Starting => "it starts",
+            PodPhase::Ready if self.told(member) == Err(Unknown::Unreadable) => Unknown::RUBBISH,
             PodPhase::Ready => "it does not say that it works",
         };
         Err(Wait::new(Reason::WaitingForPod, member, message))
