@@ -18,4 +18,5 @@ mod lines;
 mod losses;
 mod powerjob;
 mod steering;
+mod verdict;
 mod witness;

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # run.sh [ARGS of the test program]: the stories of the whole product on a cluster of three nodes that is made for them and
-# goes with them; on the user's own cluster where KUBECONFIG is set. First the chart is installed, upgraded, rolled back and
-# uninstalled there, if no arguments choose among the stories; not on the user's cluster, whose definitions would go too. With E2E_KEEP=1 what failed is kept to be looked at; with
-# E2E_FULL=1 the longest ones and the faults of the whole cluster are played too (CI leaves them out).
+# goes with them; on the user's own cluster where KUBECONFIG is set. If no arguments choose among the stories, the chart is
+# first installed, upgraded, rolled back and uninstalled there; not on the user's cluster, whose definitions would go too.
+# With E2E_KEEP=1 what failed is kept to be looked at; with E2E_FULL=1 the longest stories and the faults of the whole cluster
+# are played too (CI leaves them out).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 images=(sofa-operator sofa-registry mariadb registry-client base powerjob powerjob-worker contract-servers)

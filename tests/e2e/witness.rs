@@ -1,71 +1,45 @@
-//! A witness: it writes down what really happens to the pods and to push while a story plays, and judges it by the contract
-//! at the end. It knows nothing of what the operator believes.
+//! A witness: it writes down what really happens to the pods, to push and to the peers of the metas while a story plays, and
+//! judges it by the contract at the end (`verdict.rs`). It knows nothing of what the operator believes but what its status says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as KubePod};
 use kube::api::ListParams;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::field::{Field, NAME};
+use crate::field::Field;
 use crate::harness::{eventually, is_ready};
+use crate::verdict::{self, Moment, Pod, Stop, Told, role};
 
-const ROLES: [&str; 3] = ["meta", "data", "session"];
-
-/// A pod as it is seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    uid: String,
-    stopping: bool,
-    ready: bool,
-}
-
-/// A pod was told to stop.
-#[derive(Debug, Clone)]
-pub(crate) struct Stop {
-    pub(crate) at: Instant,
-    pub(crate) pod: String,
-    role: &'static str,
-    was_ready: bool,
-    /// Sessions that said before it that push is open.
-    open: Vec<String>,
-    /// Others of its role that were not Ready.
-    down: Vec<String>,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    pods: BTreeMap<String, Seen>,
-    /// What each session said last of its push switch.
-    closed: BTreeMap<String, bool>,
-    stops: Vec<Stop>,
-}
+/// How often it looks; the peers and volumes of the metas, which change slowly, every so many looks.
+const LOOK: Duration = Duration::from_millis(100);
+const LOOKS_AT_METAS: u32 = 5;
+/// `verdict::role` of a SessionServer and of a MetaServer.
+const SESSION: usize = 2;
+const META: usize = 0;
 
 /// It watches until it is asked.
 pub(crate) struct Witness {
-    book: Arc<Mutex<Book>>,
+    log: Arc<Mutex<Vec<Moment>>>,
     task: JoinHandle<()>,
-}
-
-fn role(pod: &str) -> Option<&'static str> {
-    let rest = pod.strip_prefix(NAME)?.strip_prefix('-')?;
-    ROLES.into_iter().find(|role| rest.starts_with(role))
+    cluster: &'static str,
 }
 
 impl Witness {
     /// Begins to watch.
     pub(crate) fn of(field: &Field) -> Self {
-        let book = Arc::new(Mutex::new(Book::default()));
-        let task = tokio::spawn(watch(field.clone(), Arc::clone(&book)));
-        Self { book, task }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(watch(field.clone(), Arc::clone(&log)));
+        Self { log, task, cluster: field.cluster }
     }
 
     /// What was stopped, in order.
     pub(crate) fn stops(&self) -> Vec<Stop> {
-        self.book.lock().expect("a book").stops.clone()
+        verdict::stops(self.cluster, &self.log.lock().expect("a log"))
     }
 
     /// Waits until a server is stopped.
@@ -79,79 +53,127 @@ impl Witness {
         .await
     }
 
-    /// Ends the watch and judges: every pod that worked was stopped with push closed on every session that told (I10), with
-    /// the others of its role Ready (I2), metas before data before sessions (I4).
+    /// Ends the watch and judges: nothing of the contract was broken that can be seen from outside.
     pub(crate) fn judge(self) -> Result<Vec<Stop>> {
         self.task.abort();
-        let stops = self.stops();
-        for stop in stops.iter().filter(|s| s.was_ready) {
-            ensure!(stop.open.is_empty(), "{} was stopped while push was open on {:?}", stop.pod, stop.open);
-            ensure!(stop.down.is_empty(), "{} was stopped while {:?} were down", stop.pod, stop.down);
-        }
-        let order: Vec<usize> =
-            stops.iter().filter_map(|s| ROLES.iter().position(|r| *r == s.role)).collect();
-        ensure!(order.is_sorted(), "out of order: {:?}", stops.iter().map(|s| &s.pod).collect::<Vec<_>>());
-        Ok(stops)
+        let broken = verdict::judge(self.cluster, &self.log.lock().expect("a log"));
+        ensure!(broken.is_empty(), "{broken:#?}");
+        Ok(self.stops())
     }
 }
 
-async fn watch(field: Field, book: Arc<Mutex<Book>>) {
-    loop {
-        let Ok(pods) = field.ground.pods().list(&ListParams::default()).await.map(|l| l.items) else {
-            // Nothing is known, which is not that nothing is there.
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            continue;
-        };
-        note(&mut book.lock().expect("a book"), &pods);
-        let sessions: Vec<String> = pods
-            .iter()
-            .filter(|p| is_ready(p))
-            .filter_map(|p| p.metadata.name.clone())
-            .filter(|name| role(name) == Some("session"))
-            .collect();
-        for session in sessions {
-            let said = field.ground.get(&session, 9603, "/digest/pushSwitch").await;
-            let closed = said
-                .ok()
-                .filter(|r| r.status == 200)
-                .map(|r| r.body.contains("closed") || r.json()["stopPush"] == "true");
-            let mut book = book.lock().expect("a book");
-            match closed {
-                Some(closed) => book.closed.insert(session, closed),
-                None => book.closed.remove(&session),
-            };
+async fn watch(field: Field, log: Arc<Mutex<Vec<Moment>>>) {
+    let began = Instant::now();
+    let mut now = Moment::default();
+    for look in 0_u32.. {
+        // What is not known is not written down: nothing is known of a moment without an answer.
+        if see(&field, &mut now, look.is_multiple_of(LOOKS_AT_METAS)).await.is_ok() {
+            now.at = began.elapsed();
+            let mut log = log.lock().expect("a log");
+            let same = |last: &Moment| Moment { at: now.at, ..last.clone() } == now;
+            if !log.last().is_some_and(same) {
+                log.push(now.clone());
+            }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(LOOK).await;
     }
 }
 
-fn note(book: &mut Book, pods: &[Pod]) {
-    let mut now = BTreeMap::new();
-    for pod in pods {
-        let Some(name) = pod.metadata.name.clone().filter(|n| role(n).is_some()) else { continue };
-        let seen = Seen {
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
-            stopping: pod.metadata.deletion_timestamp.is_some(),
-            ready: is_ready(pod),
+/// One look. The object first: what it says was written down before what the pods then show.
+async fn see(field: &Field, now: &mut Moment, metas_too: bool) -> Result<()> {
+    let object = field.object().await?;
+    let pods = field.ground.pods().list(&ListParams::default()).await?.items;
+    now.told = told(&object);
+    now.pods = pods.iter().filter_map(|p| seen(field.cluster, p)).collect();
+    let working = |wanted: usize| -> Vec<String> {
+        let of_role = now.pods.iter().filter(|(name, _)| role(field.cluster, name) == Some(wanted));
+        of_role.filter(|(_, pod)| pod.ready).map(|(name, _)| name.clone()).collect()
+    };
+    let (sessions, metas) = (working(SESSION), working(META));
+    now.closed.retain(|name, _| sessions.contains(name));
+    for session in sessions {
+        match is_closed(field, &session).await {
+            Some(closed) => now.closed.insert(session, closed),
+            None => now.closed.remove(&session),
         };
-        now.insert(name, seen);
     }
-    let before = std::mem::take(&mut book.pods);
-    for (name, old) in before.iter().filter(|(_, old)| !old.stopping) {
-        let stopped = now.get(name).is_none_or(|new| new.stopping || new.uid != old.uid);
-        if !stopped {
-            continue;
+    if metas_too {
+        if let Some(peers) = peers(field, &metas).await {
+            now.peers = peers;
         }
-        let of = role(name).unwrap_or_default();
-        let others = before.iter().filter(|(other, _)| *other != name && role(other) == Some(of));
-        book.stops.push(Stop {
-            at: Instant::now(),
-            pod: name.clone(),
-            role: of,
-            was_ready: old.ready,
-            open: book.closed.iter().filter(|(_, closed)| !**closed).map(|(s, _)| s.clone()).collect(),
-            down: others.filter(|(_, seen)| !seen.ready).map(|(other, _)| other.clone()).collect(),
-        });
+        let claims = field.ground.claims().list(&ListParams::default()).await?.items;
+        now.blank =
+            if now.peers.is_empty() { BTreeSet::new() } else { blank(field.cluster, &now.pods, &claims) };
     }
-    book.pods = now;
+    Ok(())
+}
+
+fn seen(cluster: &str, pod: &KubePod) -> Option<(String, Pod)> {
+    let name = pod.metadata.name.clone().filter(|name| role(cluster, name).is_some())?;
+    let seen = Pod {
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
+        stopping: pod.metadata.deletion_timestamp.is_some(),
+        ready: is_ready(pod),
+        address: pod.status.as_ref().and_then(|s| s.pod_ip.clone()),
+    };
+    Some((name, seen))
+}
+
+fn told(object: &Value) -> Told {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let (rollout, push) = (&status["rollout"], &status["push"]);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let texts = |list: &Value, field: &str| -> BTreeSet<String> {
+        list.as_array().into_iter().flatten().map(|item| text(&item[field])).collect()
+    };
+    let steps = rollout["steps"].as_array().into_iter().flatten();
+    let waits = status["waitingOn"].as_array().is_some_and(|waits| !waits.is_empty());
+    Told {
+        generation: object["metadata"]["generation"].as_u64().unwrap_or_default(),
+        paused: spec["paused"] == true,
+        hold: spec["push"]["hold"] == true,
+        present: status["observedGeneration"] == object["metadata"]["generation"],
+        rollout: text(&rollout["id"]),
+        state: text(&rollout["state"]),
+        done: steps.flat_map(|s| s["done"].as_array().into_iter().flatten()).map(text).collect(),
+        act: rollout["act"]["kind"]
+            .as_str()
+            .map(|k| (k.to_owned(), texts(&rollout["act"]["targets"], "podUid"))),
+        waits: waits || rollout["halted"].is_string(),
+        owner: push["owner"].as_str().map(str::to_owned),
+        says_why: push["why"].is_string(),
+        incident: status["incident"].is_object(),
+    }
+}
+
+async fn is_closed(field: &Field, session: &str) -> Option<bool> {
+    let said =
+        field.ground.get(session, 9603, "/digest/pushSwitch").await.ok().filter(|r| r.status == 200)?;
+    Some(said.body.contains("closed") || said.json()["stopPush"] == "true")
+}
+
+/// The peers of the first meta that leads. What it is asked is its own raft configuration, which needs no store.
+async fn peers(field: &Field, metas: &[String]) -> Option<BTreeSet<String>> {
+    for meta in metas {
+        let health = field.ground.get(meta, 9615, "/health/check").await.ok()?;
+        if health.body.contains("raftStatus:Leader") {
+            let peers =
+                field.ground.get(meta, 9615, "/manage/queryPeer").await.ok().filter(|r| r.status == 200)?;
+            return serde_json::from_str(&peers.body).ok();
+        }
+    }
+    None
+}
+
+/// Metas whose process may run and whose volume no member's mark is on.
+fn blank(cluster: &str, pods: &BTreeMap<String, Pod>, claims: &[PersistentVolumeClaim]) -> BTreeSet<String> {
+    let marked = |pod: &str| {
+        let claim = format!("home-{pod}");
+        let found = claims.iter().find(|c| c.metadata.name.as_deref() == Some(&claim));
+        found
+            .and_then(|c| c.metadata.annotations.as_ref()?.get("middleware.sofastack.io/raft-member"))
+            .is_some()
+    };
+    let runs = pods.iter().filter(|(name, p)| role(cluster, name) == Some(META) && p.address.is_some());
+    runs.map(|(name, _)| name).filter(|name| !marked(name)).cloned().collect()
 }

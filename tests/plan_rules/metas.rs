@@ -9,7 +9,7 @@ use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, PushOwner, PushState
 use sofa_operator::observe::{
     Addresses, Fact, Genesis, Lists, Member, PodPhase, RegistryWorld, Standing, Unknown,
 };
-use sofa_operator::plan::{Command, Decision, Memory, PushRecord};
+use sofa_operator::plan::{Command, Decision, Memory, PushRecord, Wake};
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
 use crate::{act, at_rest, decide, first_wait, is_done, pod, relist, remembered, state, stopped, waits};
@@ -243,6 +243,27 @@ fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
     });
     assert_ne!(act(&seen), Some(ActKind::ResetPeer), "it is over");
     assert_eq!(seen.memory.incident.unwrap().id, goes_on.memory.incident.unwrap().id, "until all are back");
+}
+
+/// For two minutes after a loss it is looked often, and after that while something is done; else at the usual pace.
+#[test]
+fn a_loss_of_the_metas_is_looked_at_often() {
+    let mut cluster = five_metas();
+    let lost = |world: &mut RegistryWorld| {
+        leaderless(world);
+        move_away(world, 2..5);
+    };
+    let often = |cluster: &Cluster| Wake::At(cluster.now.after(Duration::from_millis(300)));
+    let found = decide(&cluster, &remembered(&cluster), lost);
+    assert_eq!(found.wake, often(&cluster));
+    cluster.wait(Duration::from_mins(2));
+    let later = decide(&cluster, &found.memory, lost);
+    assert_eq!((act(&later), later.wake), (None, Wake::Soon));
+    let incident = later.memory.incident.clone().unwrap();
+    cluster.target.confirm = Some((incident.id, Member::new(META, 0)));
+    let written = decide(&cluster, &later.memory, lost);
+    assert_eq!((act(&written), written.wake), (Some(ActKind::ResetPeer), Wake::Now));
+    assert_eq!(decide(&cluster, &written.memory, lost).wake, often(&cluster));
 }
 
 /// Two metas of 5.x have no majority without either: none is restarted while the other one serves alone.

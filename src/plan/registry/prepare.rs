@@ -1,5 +1,7 @@
 //! What is remembered before anything is decided: what is seen now, and what follows from it alone.
 
+use std::time::Duration;
+
 use super::picture::Picture;
 use super::push::Reading;
 use crate::admin::registry::wire::PushSwitch;
@@ -8,6 +10,12 @@ use crate::plan::admission::Admission;
 use crate::plan::decision::Wake;
 use crate::plan::machine::{self, Target};
 use crate::plan::memory::Memory;
+
+/// How soon it is looked again while a loss of the metas is being cured: the usual pace would be waited for after each of its
+/// acts, of which there are five, and nobody is served before they are over.
+const INCIDENT_PACE: Duration = Duration::from_millis(300);
+/// So long after a loss is noticed it is waited for the servers that way. Who is not back by then takes long.
+const INCIDENT_HURRY: Duration = Duration::from_mins(2);
 
 impl Picture<'_> {
     /// Brings the memory up to what is seen now. Nothing is learnt from facts that are older than the last act.
@@ -71,7 +79,11 @@ impl Picture<'_> {
         // Only what has not begun waits for a window.
         let rests =
             memory.push.owner.is_none() && memory.run.as_ref().is_none_or(|r| !r.admitted && r.act.is_none());
+        let acts = memory.run.as_ref().is_some_and(|r| r.act.is_some());
+        let hurries =
+            memory.incident.as_ref().is_some_and(|i| acts || self.now.since(i.since) < INCIDENT_HURRY);
         match (wake, &self.t.admission) {
+            (Wake::Soon, _) if hurries => Wake::At(self.now.after(INCIDENT_PACE)),
             (Wake::Slowly, _) if writes => Wake::Soon,
             (Wake::Soon, Admission::Window(Some(opens))) if self.has_work() && rests && !writes => {
                 Wake::At(*opens)
