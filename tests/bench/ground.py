@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ CLUSTER = ROOT / "tests/cluster/cluster.sh"
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 # How long a program may take to end after TERM.
 LAST_WORDS_S = 20
+# Proxies of the environment are for the world outside; all that is asked here is on this machine.
+urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({})))
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 

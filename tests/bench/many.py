@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Many RegistryClusters on fake nodes: what the operator itself needs of time, memory, CPU and the API server's work.
 
-    many.py [--line 6] [--clusters N] [--steady 300] [--speed 20]
+    many.py [--line 6] [--clusters N] [--idle 60] [--settle 75] [--steady 300] [--speed 20]
 
 --line 6: 500 clusters of 6.3.0 with 1 + 1 + 1 servers; --line 5: 100 of 5.4.3 with 3 + 3 + 2. Starts a control plane with fake
 nodes (kwok; CLUSTER_ID 5), fake SOFARegistry servers behind an HTTP proxy (fake_middleware.rs) whose time passes `speed` times
@@ -92,15 +92,6 @@ class Audit:
                 "lease_writes": sum(e["resource"] == "leases" and e["verb"] in WRITES for e in mine),
                 "refused": dict(collections.Counter(str(e["code"]) for e in mine if e["code"] >= 400)), "most": dict(names.most_common(12))}
 
-    def settled(self, since: float) -> float | None:
-        """Waits until the operator has written nothing for SETTLE_S: seconds from `since` to its last write."""
-        while time.time() - since < LIMIT_S:
-            self.read()
-            if time.time() - max(self.last_write, since) > SETTLE_S:
-                return round(max(self.last_write, since) - since, 1)
-            time.sleep(2)
-        return None
-
 
 def is_write(event: dict) -> bool:
     return event["verb"] in WRITES and event["resource"] not in ("leases", "events")
@@ -109,8 +100,8 @@ def is_write(event: dict) -> bool:
 class Ground:
     """The control plane and what is on it."""
 
-    def __init__(self, stack: contextlib.ExitStack, line: int, clusters: int, speed: int) -> None:
-        self.line, self.clusters = line, clusters
+    def __init__(self, stack: contextlib.ExitStack, line: int, clusters: int, speed: int, settle_s: int) -> None:
+        self.line, self.clusters, self.settle_s = line, clusters, settle_s
         self.pods = sum(REPLICAS[line].values())
         self.env = local_cluster(stack, 5, 1, fake_nodes=clusters * self.pods // PODS_A_NODE + 2)
         self.run = Path(self.env["KUBECONFIG"]).parent
@@ -121,8 +112,8 @@ class Ground:
         self.kubectl("-n", SPACE, "create", "secret", "generic", "database", "--from-literal=username=x", "--from-literal=password=x")
         say("volumes ...")
         self.kubectl("create", "-f", "-", text=self.volumes([*range(1, clusters + 1), LATE]))
-        stack.enter_context(program(RELEASE / "examples/fake-middleware", "--listen", PROXY, "--speed", speed, "--metas",
-                                    REPLICAS[line]["meta"], env=self.env))
+        self.servers = stack.enter_context(program(RELEASE / "examples/fake-middleware", "--listen", PROXY, "--speed", speed,
+                                                   "--metas", REPLICAS[line]["meta"], env=self.env))
 
     def kubectl(self, *arguments: object, text: str | None = None) -> str:
         return run(self.run / "bin/kubectl", *arguments, env=self.env, text=text)
@@ -145,6 +136,18 @@ class Ground:
         items = [{"apiVersion": "middleware.sofastack.io/v1alpha1", "kind": "RegistryCluster", "spec": spec,
                   "metadata": {"name": name(n), "namespace": SPACE}} for n in numbers]
         self.kubectl("apply", "--server-side", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+
+    def settled(self, since: float) -> float | None:
+        """Waits until the operator has written nothing for as long as is agreed: seconds from `since` to its last write."""
+        while time.time() - since < LIMIT_S:
+            if self.servers.poll() is not None:
+                sys.exit(f"bench: the fake servers ended with {self.servers.returncode}")
+            self.audit.read()
+            last = max(self.audit.last_write, since)
+            if time.time() - last > self.settle_s:
+                return round(last - since, 1)
+            time.sleep(2)
+        return None
 
     def conditions(self, kind: str) -> list[tuple[str, str, str]]:
         """Ready of each object: its status, since when, and why it is so."""
@@ -209,7 +212,7 @@ def start(ground: Ground, operator: Operator) -> dict:
     began, cpu = time.time(), operator.cpu()
     ground.apply(range(1, ground.clusters + 1))
     applied = round(time.time() - began, 1)
-    last = ground.audit.settled(began)
+    last = ground.settled(began)
     used = operator.cpu() - cpu
     return {"apply_s": applied, "pods": ground.all_ready("pods", ground.clusters * ground.pods, began),
             "clusters": ground.all_ready("registryclusters", ground.clusters, began), "last_write_s": last, "cpu_s": round(used, 2),
@@ -225,17 +228,17 @@ def rest(ground: Ground, operator: Operator, seconds: int) -> dict:
             "requests": ground.audit.requests(began, ground.clusters)}
 
 
-def restart(stack: contextlib.ExitStack, ground: Ground, operator: Operator) -> tuple[Operator, dict]:
+def restart(stack: contextlib.ExitStack, ground: Ground, operator: Operator, idle_s: int) -> tuple[Operator, dict]:
     """It is stopped, a new cluster comes meanwhile, and it starts again: what it writes for the others, and when for the new one."""
     stopped = operator.stop()
     ground.apply(range(LATE, LATE + 1))
     operator = Operator(stack, ground)
-    time.sleep(IDLE_S)
+    time.sleep(idle_s)
     late = [e["at"] for e in ground.audit.read() if e["user"] == "operator" and e["cluster"] == LATE and is_write(e) and e["at"] >= operator.began]
     figures = {"stop_s": stopped, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory(),
                "new_cluster_first_write_s": round(min(late) - operator.began, 2) if late else None,
                "requests": ground.audit.requests(operator.began, ground.clusters)}
-    ground.audit.settled(operator.began)
+    ground.settled(operator.began)
     return operator, figures
 
 
@@ -260,7 +263,7 @@ def edits(ground: Ground, operator: Operator) -> dict:
             sent.append(pool.submit(edit, number))
         for each in sent:
             each.result()
-    last = ground.audit.settled(began)
+    last = ground.settled(began)
     edited: dict[int, float] = {}
     acted: dict[int, float] = {}
     for event in ground.audit.read():
@@ -276,18 +279,18 @@ def edits(ground: Ground, operator: Operator) -> dict:
             "requests": ground.audit.requests(began, ground.clusters)}
 
 
-def measure(stack: contextlib.ExitStack, ground: Ground, steady: int) -> dict:
+def measure(stack: contextlib.ExitStack, ground: Ground, idle_s: int, steady_s: int) -> dict:
     operator = Operator(stack, ground)
-    say(f"{IDLE_S} s without a cluster ...")
-    time.sleep(IDLE_S)
-    result: dict = {"idle": {"seconds": IDLE_S, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory()}}
+    say(f"{idle_s} s without a cluster ...")
+    time.sleep(idle_s)
+    result: dict = {"idle": {"seconds": idle_s, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory()}}
     say(f"{ground.clusters} clusters ...")
     result["start"] = start(ground, operator)
     say(json.dumps(result["start"]["clusters"]))
-    say(f"{steady} s at rest ...")
-    result["rest"] = rest(ground, operator, steady)
+    say(f"{steady_s} s at rest ...")
+    result["rest"] = rest(ground, operator, steady_s)
     say("a restart ...")
-    operator, result["restart"] = restart(stack, ground, operator)
+    operator, result["restart"] = restart(stack, ground, operator, idle_s)
     say("a change of every cluster ...")
     result["edits"] = edits(ground, operator)
     return result
@@ -297,7 +300,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--line", type=int, choices=(5, 6), default=6)
     parser.add_argument("--clusters", type=int)
-    parser.add_argument("--steady", type=int, default=300)
+    parser.add_argument("--idle", type=int, default=IDLE_S, help="seconds without a cluster, and after a restart")
+    parser.add_argument("--settle", type=int, default=SETTLE_S, help="who writes nothing for so many seconds is done")
+    parser.add_argument("--steady", type=int, default=300, help="seconds at rest")
     parser.add_argument("--speed", type=int, default=20)
     options = parser.parse_args()
     only_local()
@@ -307,9 +312,9 @@ def main() -> None:
     end_in_order()
     clusters = options.clusters or CLUSTERS[options.line]
     with contextlib.ExitStack() as stack:
-        ground = Ground(stack, options.line, clusters, options.speed)
+        ground = Ground(stack, options.line, clusters, options.speed, options.settle)
         result = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "line": options.line, "clusters": clusters,
-                  "servers": REPLICAS[options.line], "speed": options.speed, **measure(stack, ground, options.steady)}
+                  "servers": REPLICAS[options.line], "speed": options.speed, **measure(stack, ground, options.idle, options.steady)}
     print(json.dumps(result, indent=2))
 
 
