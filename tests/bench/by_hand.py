@@ -239,7 +239,7 @@ def start_by_hand(cluster: Cluster, objects: list[dict]) -> float:
         wait(f"the {role} servers work", lambda role=role: cluster.converged(role))
     cluster.switch_push("open")
     cluster.json_of(cluster.leader(), "/renewSwitch/disable")
-    wait("snapshots are not renewed", lambda: "true" not in cluster.ask(cluster.leader(), "/renewSwitch/get")[1])
+    wait("snapshots are not renewed", lambda: '"false"' in cluster.ask(cluster.leader(), "/renewSwitch/get")[1])
     return round(time.monotonic() - began, 1)
 
 
