@@ -6,6 +6,7 @@
 mod ask_powerjob;
 mod ask_registry;
 mod ask_service;
+mod classes;
 mod clock;
 mod context;
 mod drm;

@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 
 use super::ask_registry::{ask_all, ask_group, ask_sites, first_start};
+use super::classes;
 use super::context::Context;
 use super::gather::{self, annotations};
 use super::kind::{Kind, Planned, Referred};
@@ -57,6 +58,9 @@ impl Kind for Registry {
             referrers: referrers(context, identity, object),
         };
         let previous = previous(&identity.name, listed);
+        if previous.membership.is_none() {
+            references.absent_classes = classes::absent(context, spec).await;
+        }
         Ok(Referred { references, environment, previous, known: record })
     }
 
