@@ -113,8 +113,9 @@ async fn a_spec_that_cannot_be(field: &Field) -> Result<()> {
 /// there; a person who says that it may be taken for gone gets the cluster out of it.
 async fn a_port_that_answers_rubbish(field: &Field) -> Result<()> {
     let good = field.object().await?["spec"]["session"].clone();
-    let page = "mkdir -p /tmp/www/health /tmp/www/digest && echo '<h1>It works</h1>' > /tmp/www/health/check && \
-                exec httpd -f -p 9603 -h /tmp/www";
+    // As PID 1 httpd would not hear that it is to end.
+    let page = "mkdir -p /tmp/www/health && echo '<h1>It works</h1>' > /tmp/www/health/check && \
+                trap 'exit 0' TERM && { httpd -f -p 9603 -h /tmp/www & wait; }";
     let other = json!({"name": "zz-page", "image": "localhost/base:1", "command": ["sh", "-c", page]});
     let moved = json!({"name": "JAVA_TOOL_OPTIONS", "value": "-Dsession.server.httpServerPort=9604"});
     let overlay = json!({"spec": {"containers": [{"name": "session", "env": [moved]}, other]}});
