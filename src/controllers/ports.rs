@@ -131,6 +131,10 @@ impl<K: Kind> KubePorts<'_, K> {
                 objects.delete(&claims, self.namespace(), &name, &claim.uid, Orphan::Nothing).await?;
             }
         }
+        if K::raft_group(self.valid()).is_none() {
+            // A registry of the same name has one, and keeps it.
+            return Ok(());
+        }
         let name = genesis_name(self.cluster());
         let record = objects.get(&records, self.namespace(), &name).await?;
         let uid = record.as_ref().and_then(|r| r.pointer("/metadata/uid")?.as_str());

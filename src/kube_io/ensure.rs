@@ -36,6 +36,12 @@ impl Writer<'_> {
         }
         let marked = with_mark(wanted.clone(), &mark);
         let present = self.objects.get(&kind_of(wanted)?, &key.namespace, &key.name).await?;
+        if let Some(owner) = present.as_ref().and_then(|present| other_owner(present, wanted)) {
+            return Err(KubeError::Refused(format!(
+                "{} {}/{} belongs to {owner}: give one of the two clusters another name",
+                key.kind, key.namespace, key.name
+            )));
+        }
         if let Some(present) = present.filter(|present| covers(present, &marked)) {
             self.note(&key, &present, mark);
             return Ok(());
@@ -100,6 +106,19 @@ fn pruned() -> [ApiResource; 5] {
     ]
 }
 
+/// Another cluster that controls this object: names may meet, as `prod-console` of a `DrmCluster` and a `SchedulerCluster`.
+fn other_owner(present: &Value, wanted: &Value) -> Option<String> {
+    let controllers = |object: &Value| -> Vec<(String, String)> {
+        let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let controlling = owners.into_iter().flatten().filter(|owner| owner["controller"] == true);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        controlling.map(|owner| (text(&owner["kind"]), text(&owner["name"]))).collect()
+    };
+    let ours = controllers(wanted);
+    let other = controllers(present).into_iter().find(|owner| !ours.is_empty() && !ours.contains(owner))?;
+    Some(format!("{} {}", other.0, other.1))
+}
+
 fn with_mark(mut object: Value, mark: &str) -> Value {
     if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         let annotations = meta.entry("annotations").or_insert_with(|| json!({}));
@@ -120,5 +139,24 @@ impl ChildKey {
             |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         kind_of(object)?;
         Ok(Self { kind: text("/kind"), namespace: text("/metadata/namespace"), name: text("/metadata/name") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_another_cluster_is_not_taken() {
+        let owned = |kind: &str, name: &str| {
+            json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "controller": true}]}})
+        };
+        let ours = owned("DrmCluster", "prod");
+        assert_eq!(other_owner(&ours, &ours), None);
+        assert_eq!(other_owner(&json!({"metadata": {}}), &ours), None, "what nobody owns is taken");
+        let other = other_owner(&owned("SchedulerCluster", "prod"), &ours);
+        assert_eq!(other.as_deref(), Some("SchedulerCluster prod"));
+        let record = json!({"metadata": {"name": "record"}});
+        assert_eq!(other_owner(&owned("DrmCluster", "prod"), &record), None, "what has no owner is not ours to judge");
     }
 }

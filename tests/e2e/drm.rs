@@ -105,9 +105,12 @@ async fn drm_is_started_in_order_restarted_in_groups_and_tells_its_failures() {
         drm.reason_is("Ready", "ReferenceNotFound", seconds(60)).await?;
         field.ground.apply(DATABASE).await?;
         let registry = field.of_kind("RegistryCluster", "registry");
-        registry.apply(&spec_of(REGISTRY)?).await?;
-        drm.reason_is("Ready", "WaitingForRegistry", seconds(120)).await?;
+        let mut held = spec_of(REGISTRY)?;
+        held["paused"] = json!(true);
+        registry.apply(&held).await?;
+        drm.reason_is("Ready", "WaitingForRegistry", seconds(180)).await?;
         ensure!(pods(&field, "drmdata").await?.is_empty(), "drmdata was started before its registry");
+        registry.edit(json!({"paused": false})).await?;
         registry.ready(ROLLOUT).await?;
         drm.ready(ROLLOUT).await?;
         let servers = "drm-drmdata-0.drm-drmdata:9880,drm-drmdata-1.drm-drmdata:9880";
