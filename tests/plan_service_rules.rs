@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sofa_operator::api::v1alpha1::{ActKind, OnTimeout, Reason, Role, RolloutState, Strategy};
 use sofa_operator::observe::{
-    App, Apps, Fact, Kubernetes, Member, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown, Workload,
+    App, Apps, Fact, Kubernetes, Member, Need, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown,
+    Workload,
 };
 use sofa_operator::plan::{
     Admission, Command, Decision, Memory, PowerJobRule, RoleTarget, ServiceInput, ServiceTarget, Stop,
@@ -482,4 +483,224 @@ fn a_stop_waits_for_the_workers_of_every_app() {
             decision.report.waits
         );
     }
+}
+
+/// An act that is written down, or what is waited for.
+type NextAct = Result<ActKind, (Reason, String)>;
+
+/// What a PowerJob that is to be changed does next, with these apps: the act that it writes down, or what it waits for.
+fn next_act(edit: impl FnOnce(&mut Story, &mut Apps, Moment)) -> NextAct {
+    let (mut story, mut apps) = powerjob();
+    "new".clone_into(&mut story.target.roles[0].1.revision);
+    let now = story.now.after(PACE);
+    edit(&mut story, &mut apps, now);
+    if story.world.apps.is_none() {
+        story.world.apps = Some(Fact::known(apps, now));
+    }
+    let decision = story.turn();
+    let act = decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| f.act.kind);
+    act.ok_or_else(|| (decision.report.waits[0].reason, decision.report.waits[0].subject.clone()))
+}
+
+/// The rules (a) of §1.7: what holds a server before its apps are moved away. Server 1 comes first.
+#[test]
+fn owners_that_do_not_answer_and_workers_that_disagree_hold_a_move() {
+    type Edit = fn(&mut Apps, Moment);
+    let waits = |subject: &str| Err((Reason::WaitingForWorkers, subject.to_owned()));
+    let cases: [(&str, Edit, NextAct); 9] = [
+        ("all is well", |_, _| {}, Ok(ActKind::PreRegister)),
+        (
+            "another owner does not answer the others",
+            |apps, _| apps.pinged.retain(|m| m.ordinal != 0),
+            Err((Reason::WaitingForWorkers, "app 1".to_owned())),
+        ),
+        (
+            "it has workers and no owner",
+            |apps, _| apps.apps.get_mut(&1).unwrap().owner = None,
+            waits("app 1"),
+        ),
+        (
+            "nobody looks for it",
+            |apps, _| *apps.apps.get_mut(&1).unwrap() = App::default(),
+            Ok(ActKind::PreRegister),
+        ),
+        (
+            "a worker does not report to its owner",
+            |apps, _| apps.apps.get_mut(&1).unwrap().fresh = [(Member::new(Role::Server, 0), 2)].into(),
+            waits("app 1"),
+        ),
+        (
+            "its workers report to two others",
+            |apps, _| {
+                let fresh = &mut apps.apps.get_mut(&1).unwrap().fresh;
+                fresh.extend([1, 2].map(|n| (Member::new(Role::Server, n), 1)));
+            },
+            waits("app 1"),
+        ),
+        ("owners change again and again", |apps, _| apps.flipping = true, waits("owners")),
+        (
+            "its own app has just come to it",
+            |apps, now| {
+                apps.apps.get_mut(&2).unwrap().moved_at = Some(now.before(Duration::from_secs(29)));
+            },
+            waits("app 2"),
+        ),
+        (
+            "the next owner knows the workers already",
+            |apps, _| {
+                apps.apps.get_mut(&2).unwrap().fresh =
+                    [0, 1].map(|n| (Member::new(Role::Server, n), 3)).into();
+            },
+            Ok(ActKind::MoveApp),
+        ),
+    ];
+    for (what, edit, expected) in cases {
+        assert_eq!(next_act(|_, apps, now| edit(apps, now)), expected, "{what}");
+    }
+    // The server itself hangs: its apps are moved without it.
+    let hangs = |_: &mut Story, apps: &mut Apps, _: Moment| apps.pinged.retain(|m| m.ordinal != 1);
+    assert_eq!(next_act(hangs), Ok(ActKind::PreRegister));
+    let unknown = |story: &mut Story, _: &mut Apps, now: Moment| {
+        story.world.apps = Some(Fact::unknown(Unknown::TimedOut, now));
+    };
+    assert_eq!(next_act(unknown), Err((Reason::WaitingForDatabase, "apps".to_owned())));
+}
+
+/// Of a move that broke off in the middle the rest follows at once: the former owner drops the workers of what it lost while
+/// it owns anything. The stop waits all the same.
+#[test]
+fn the_rest_of_a_broken_move_follows_at_once() {
+    let moved = |apps: &mut Apps, now: Moment| {
+        let server = |n| Member::new(Role::Server, n);
+        let app = App {
+            owner: Some(server(0)),
+            moved_at: Some(now.before(Duration::from_secs(3))),
+            fresh: [(server(0), 3), (server(1), 3)].into(),
+            alive: 3,
+            due: true,
+        };
+        apps.apps.insert(3, app);
+    };
+    assert_eq!(next_act(|_, apps, now| moved(apps, now)), Ok(ActKind::PreRegister));
+    let last = |_: &mut Story, apps: &mut Apps, now: Moment| {
+        moved(apps, now);
+        apps.apps.remove(&2);
+    };
+    assert_eq!(
+        next_act(last),
+        Err((Reason::WaitingForWorkers, "app 3".to_owned())),
+        "nothing is left to move"
+    );
+}
+
+/// Without a login, or with another version, a server is just stopped, and nothing of its apps is asked.
+#[test]
+fn a_powerjob_that_is_not_drained_is_just_stopped() {
+    let plain = |story: &mut Story, apps: &mut Apps, _: Moment| {
+        story.target.powerjob = Some(PowerJobRule { drain: false, retry_lost: true });
+        apps.lost = 3;
+    };
+    assert_eq!(next_act(plain), Ok(ActKind::RestartPods));
+}
+
+/// One server alone has nobody to move its apps to: it is stopped, and that is told.
+#[test]
+fn a_single_server_is_stopped_and_told() {
+    let (mut story, mut apps) = powerjob();
+    let second = Member::new(Role::Server, 1);
+    story.world.kubernetes.pods.remove(&second);
+    story.world.kubernetes.workloads.get_mut(&Role::Server).unwrap().replicas = 1;
+    story.target.roles[0].1 = RoleTarget { replicas: 1, revision: "new".to_owned() };
+    apps.apps.remove(&2);
+    story.world.apps = Some(Fact::known(apps, story.now.after(PACE)));
+    let decision = story.turn();
+    let act = decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| f.act.kind);
+    assert_eq!(act, Some(ActKind::RestartPods));
+    assert!(decision.report.notes.iter().any(|n| n.reason == Reason::NotHighlyAvailable));
+}
+
+/// A usurped server is stopped (rule c): not while paused, not without another one that works, and after its apps.
+#[test]
+fn a_usurped_server_is_stopped_when_it_may_be() {
+    type Edit = fn(&mut Story, &mut Apps);
+    let usurped = Member::new(Role::Server, 1);
+    let cases: [(&str, Edit, Result<ActKind, Reason>); 5] = [
+        ("it owns another app", |_, _| {}, Ok(ActKind::PreRegister)),
+        ("it owns nothing", |_, apps| drop(apps.apps.remove(&2)), Ok(ActKind::RepairPod)),
+        ("paused", |story, _| story.target.paused = true, Err(Reason::PausedBySpec)),
+        (
+            "no other one answers",
+            |_, apps| apps.pinged.retain(|m| m.ordinal != 0),
+            Err(Reason::WaitingForPod),
+        ),
+        (
+            "it hangs again",
+            |story, _| {
+                let at = story.now.after(PACE);
+                story
+                    .world
+                    .servers
+                    .insert(Member::new(Role::Server, 1), Fact::unknown(Unknown::TimedOut, at));
+            },
+            Err(Reason::WaitingForPod),
+        ),
+    ];
+    for (what, edit, expected) in cases {
+        let (mut story, mut apps) = powerjob();
+        apps.usurped = [usurped].into();
+        edit(&mut story, &mut apps);
+        story.world.apps = Some(Fact::known(apps, story.now.after(PACE)));
+        let decision = story.turn();
+        let act = decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| f.act.kind);
+        let found = act.ok_or_else(|| decision.report.waits[0].reason);
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
+/// A move that is refused, as by an owner that has changed, is tried again from what is seen then, and in the end it halts.
+#[test]
+fn a_move_that_is_refused_again_and_again_halts() {
+    let (mut story, mut apps) = powerjob();
+    story.target.roles[0].1.revision = "new".to_owned();
+    apps.apps.get_mut(&2).unwrap().fresh.insert(Member::new(Role::Server, 0), 3);
+    let mut tried = 0;
+    for _ in 0..300 {
+        story.world.apps = Some(Fact::known(apps.clone(), story.now.after(PACE)));
+        let decision = story.turn();
+        if matches!(decision.command, Some(Command::MoveApps { .. })) {
+            tried += 1;
+            story.memory = decision.memory_if_refused.clone().unwrap();
+        }
+        if state(&decision) == Some(RolloutState::Halted) {
+            assert!(tried >= 3, "{tried}");
+            return;
+        }
+    }
+    panic!("it never halted, after {tried} attempts");
+}
+
+/// Two groups of drmdata behind what they need: a registry that is being changed, a dependency, a database.
+#[test]
+fn groups_wait_for_what_they_need_before_each_stop() {
+    let mut story = Story::begin();
+    story.target.strategy = Strategy::TwoGroups;
+    let mut stops = Vec::new();
+    for reason in [Reason::WaitingForRegistry, Reason::WaitingForDependency, Reason::WaitingForDatabase] {
+        let need = |works| Need { reason, subject: "it".to_owned(), works, fault: None };
+        let at = |story: &Story| story.now.after(PACE);
+        for fact in [Fact::known(false, at(&story)), Fact::unknown(Unknown::TimedOut, at(&story))] {
+            story.world.needs = vec![need(fact)];
+            let decision = story.turn();
+            assert_eq!((reasons(&decision), stopped(&decision)), (vec![reason], vec![]));
+            story.world.needs = vec![need(Fact::known(false, at(&story)))];
+        }
+        story.world.needs.clear();
+        stops.push(stopped(&story.until("a group stops", |_, d| !stopped(d).is_empty())));
+        // All that was stopped is back, and so are its clients.
+        story.until("it is seen", |_, d| {
+            state(d) == Some(RolloutState::Gating) || state(d) == Some(RolloutState::Acting)
+        });
+    }
+    let console = |n| Member::new(Role::Console, n);
+    assert_eq!(stops, [vec![data(0), data(1)], vec![data(2), data(3)], vec![console(0)]]);
 }

@@ -12,6 +12,7 @@ use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::report::Wait;
+use crate::types::Moment;
 
 /// The former owner fires what it has in its wheel for this long; then it may be stopped.
 const WHEEL: Duration = Duration::from_secs(30);
@@ -39,7 +40,7 @@ impl Picture<'_> {
         };
         let owned: BTreeSet<u64> = owned_by(apps, server);
         if self.replicas(Role::Server) > 1 {
-            if let Err(wait) = hold(apps, server, self.now) {
+            if let Err(wait) = hold(apps, server, owned.is_empty(), self.now) {
                 return Some(Next::wait(wait));
             }
             if !owned.is_empty() {
@@ -187,7 +188,11 @@ fn owned_by(apps: &Apps, server: Member) -> BTreeSet<u64> {
 
 /// The rules by which every stop is held (§1.7, a): every app's owner lives and answers the others in time, and its workers
 /// report to it and to nobody else. Apps that have just moved off this server only have to have settled.
-fn hold(apps: &Apps, server: Member, now: crate::types::Moment) -> Result<(), Wait> {
+///
+/// `stops`: the stop itself comes next, and no move. An app that has just got another owner does not hold the move of the
+/// others: of a move that broke off in the middle the rest has to follow at once, because a server drops the workers of the
+/// apps that it no longer owns while it owns any (§1.6, step 2), and what it still has in its wheel then fails.
+fn hold(apps: &Apps, server: Member, stops: bool, now: Moment) -> Result<(), Wait> {
     if apps.flipping {
         return Err(Wait::new(
             Reason::WaitingForWorkers,
@@ -216,6 +221,9 @@ fn hold(apps: &Apps, server: Member, now: crate::types::Moment) -> Result<(), Wa
         }
         let moved = app.moved_at.map(|at| now.since(at));
         if moved.is_some_and(|age| age < WHEEL) {
+            if owner != server && !stops {
+                continue;
+            }
             return Err(Wait::new(
                 Reason::WaitingForWorkers,
                 subject,
