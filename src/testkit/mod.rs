@@ -9,6 +9,7 @@ mod rng;
 
 pub mod kube;
 pub mod registry;
+pub mod service;
 pub mod sim;
 pub mod world;
 

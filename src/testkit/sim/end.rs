@@ -5,16 +5,17 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::gather::{object_key, recorded};
+use super::gather::{members_of, object_key, recorded};
 use super::truth::address;
 use super::{NAMESPACE, Sim};
 use crate::admin::registry::v5;
-use crate::api::v1alpha1::Role;
+use crate::api::v1alpha1::{ClusterStatus, Condition, Role};
 use crate::observe::{IS_MEMBER, MEMBER_ANNOTATION, Speech};
+use crate::testkit::kube::{Key, Objects};
 
 /// The end of a run: a line for each thing, so that two of them can be compared by a person.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EndState(BTreeMap<String, String>);
+pub struct EndState(pub(super) BTreeMap<String, String>);
 
 impl EndState {
     /// In what another end differs from this one.
@@ -39,72 +40,73 @@ fn text(object: &Value, pointer: &str) -> String {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+/// What a status says, without its times.
+pub(super) fn add_status(status: &ClusterStatus, end: &mut BTreeMap<String, String>) {
+    let words = |c: &Condition| format!("{:?}={:?} {:?}", c.kind, c.status, c.reason);
+    let conditions: Vec<String> = status.conditions.iter().map(words).collect();
+    end.insert("conditions".to_owned(), conditions.join(", "));
+    let push = status.push.as_ref().map(|p| (p.state, p.owner, p.group.clone()));
+    end.insert("push".to_owned(), format!("{push:?}"));
+    let rollout = status.rollout.as_ref();
+    let run = rollout.map(|r| (r.state, r.plan_id.clone(), r.act.is_some(), r.baseline.is_some(), r.halted));
+    end.insert("rollout".to_owned(), format!("{run:?}"));
+    end.insert("incident".to_owned(), format!("{:?}", status.incident.as_ref().map(|i| i.reason)));
+    end.insert("ready".to_owned(), format!("{:?}", status.ready));
+    let waits: Vec<_> = status.waiting_on.iter().map(|w| (w.reason, w.subject.clone())).collect();
+    end.insert("waiting".to_owned(), format!("{waits:?}"));
+}
+
+/// The objects of a cluster, without uids, addresses and times.
+pub(super) fn add_objects(objects: Objects<'_>, own: &Key, end: &mut BTreeMap<String, String>) {
+    for kind in [
+        "apps/StatefulSet",
+        "ConfigMap",
+        "Service",
+        "ServiceAccount",
+        "networking.k8s.io/NetworkPolicy",
+        "policy/PodDisruptionBudget",
+    ] {
+        for object in objects.list(kind, NAMESPACE, &[]) {
+            let mut kept = object.clone();
+            if let Value::Object(fields) = &mut kept {
+                fields.remove("metadata");
+                fields.remove("status");
+            }
+            if let Some(claims) = kept.pointer_mut("/data/claims") {
+                *claims = claims.as_str().unwrap_or_default().split(',').count().into();
+            }
+            end.insert(format!("{kind} {}", text(object, "/metadata/name")), kept.to_string());
+        }
+    }
+    for claim in objects.list("PersistentVolumeClaim", NAMESPACE, &[]) {
+        let marked = claim.pointer("/metadata/annotations").and_then(|a| a.get(MEMBER_ANNOTATION)?.as_str());
+        end.insert(
+            format!("claim {}", text(claim, "/metadata/name")),
+            format!("{}", marked == Some(IS_MEMBER)),
+        );
+    }
+    for (member, pod) in members_of(objects) {
+        let status = pod.pointer("/status/containerStatuses/0/ready").cloned().unwrap_or_default();
+        let spec = json!({"image": pod.pointer("/spec/containers/0/image"), "ready": status,
+            "revision": pod.pointer("/metadata/labels").and_then(|l| l.get(crate::build::REVISION)),
+            "gates": pod.pointer("/spec/schedulingGates"), "deleted": pod.pointer("/metadata/deletionTimestamp").is_some()});
+        end.insert(format!("pod {member}"), spec.to_string());
+    }
+    let own = objects.get(own);
+    end.insert("object".to_owned(), own.and_then(|o| o.get("spec")).unwrap_or(&Value::Null).to_string());
+}
+
 impl Sim {
     /// What is left now.
     pub fn end(&mut self, gapless: bool) -> EndState {
         let mut end = BTreeMap::new();
-        self.add_objects(&mut end);
+        add_objects(self.world.cluster.objects(), &object_key(), &mut end);
         self.add_servers(&mut end);
         self.add_clients(gapless, &mut end);
         if let Some(own) = recorded(self.world.cluster.objects()) {
-            let status = &own.status;
-            let words =
-                |c: &crate::api::v1alpha1::Condition| format!("{:?}={:?} {:?}", c.kind, c.status, c.reason);
-            let conditions: Vec<String> = status.conditions.iter().map(words).collect();
-            end.insert("conditions".to_owned(), conditions.join(", "));
-            let push = status.push.as_ref().map(|p| (p.state, p.owner, p.group.clone()));
-            end.insert("push".to_owned(), format!("{push:?}"));
-            let rollout = status.rollout.as_ref();
-            let run = rollout
-                .map(|r| (r.state, r.plan_id.clone(), r.act.is_some(), r.baseline.is_some(), r.halted));
-            end.insert("rollout".to_owned(), format!("{run:?}"));
-            end.insert("incident".to_owned(), format!("{:?}", status.incident.as_ref().map(|i| i.reason)));
-            end.insert("ready".to_owned(), format!("{:?}", status.ready));
-            let waits: Vec<_> = status.waiting_on.iter().map(|w| (w.reason, w.subject.clone())).collect();
-            end.insert("waiting".to_owned(), format!("{waits:?}"));
+            add_status(&own.status, &mut end);
         }
         EndState(end)
-    }
-
-    fn add_objects(&self, end: &mut BTreeMap<String, String>) {
-        let objects = self.world.cluster.objects();
-        for kind in [
-            "apps/StatefulSet",
-            "ConfigMap",
-            "Service",
-            "ServiceAccount",
-            "networking.k8s.io/NetworkPolicy",
-            "policy/PodDisruptionBudget",
-        ] {
-            for object in objects.list(kind, NAMESPACE, &[]) {
-                let mut kept = object.clone();
-                if let Value::Object(fields) = &mut kept {
-                    fields.remove("metadata");
-                    fields.remove("status");
-                }
-                if let Some(claims) = kept.pointer_mut("/data/claims") {
-                    *claims = claims.as_str().unwrap_or_default().split(',').count().into();
-                }
-                end.insert(format!("{kind} {}", text(object, "/metadata/name")), kept.to_string());
-            }
-        }
-        for claim in objects.list("PersistentVolumeClaim", NAMESPACE, &[]) {
-            let marked =
-                claim.pointer("/metadata/annotations").and_then(|a| a.get(MEMBER_ANNOTATION)?.as_str());
-            end.insert(
-                format!("claim {}", text(claim, "/metadata/name")),
-                format!("{}", marked == Some(IS_MEMBER)),
-            );
-        }
-        for (member, pod) in self.pods() {
-            let status = pod.pointer("/status/containerStatuses/0/ready").cloned().unwrap_or_default();
-            let spec = json!({"image": pod.pointer("/spec/containers/0/image"), "ready": status,
-                "revision": pod.pointer("/metadata/labels").and_then(|l| l.get(crate::build::REVISION)),
-                "gates": pod.pointer("/spec/schedulingGates"), "deleted": pod.pointer("/metadata/deletionTimestamp").is_some()});
-            end.insert(format!("pod {member}"), spec.to_string());
-        }
-        let own = objects.get(&object_key());
-        end.insert("object".to_owned(), own.and_then(|o| o.get("spec")).unwrap_or(&Value::Null).to_string());
     }
 
     /// The switch, the peers, the store, the clusters that were ever begun.

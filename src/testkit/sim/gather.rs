@@ -4,13 +4,14 @@ use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{CLUSTER, NAMESPACE, Spec, moment};
 use crate::admin::answer::Answer;
 use crate::effects::Recorded;
 use crate::observe::{
-    Heard, Listed, Question, RegistryWorld, Told, Unknown, askable, genesis_name, note_told, orphaned_ids,
-    read_genesis, read_kubernetes, read_raft_group,
+    Heard, Listed, Member, Question, RegistryWorld, Told, Unknown, askable, genesis_name, note_told,
+    orphaned_ids, read_genesis, read_kubernetes, read_raft_group,
 };
 use crate::testkit::kube::{Key, Objects};
 use crate::testkit::registry::{Reply, Request};
@@ -43,16 +44,30 @@ pub(super) fn raft_group(objects: Objects<'_>) -> Option<String> {
     read_raft_group(first_start(objects).as_ref())
 }
 
-/// What Kubernetes says, by these objects, which were listed at this moment.
-pub(super) fn kubernetes(objects: Objects<'_>, at: Moment) -> RegistryWorld {
-    let listed = Listed {
+/// Pods with their members and objects.
+pub(super) fn members_of(objects: Objects<'_>) -> Vec<(Member, Value)> {
+    let pods = objects.list("Pod", NAMESPACE, &[]).into_iter();
+    pods.filter_map(|p| {
+        let name = p.pointer("/metadata/name")?.as_str()?;
+        Some((Member::of_pod(CLUSTER, name)?, p.clone()))
+    })
+    .collect()
+}
+
+/// The objects of the cluster.
+pub(super) fn listed(objects: Objects<'_>) -> Listed {
+    Listed {
         pods: list(objects, "Pod", NAMESPACE),
         stateful_sets: list(objects, "apps/StatefulSet", NAMESPACE),
         claims: list(objects, "PersistentVolumeClaim", NAMESPACE),
         nodes: list(objects, "Node", ""),
-    };
+    }
+}
+
+/// What Kubernetes says, by these objects, which were listed at this moment.
+pub(super) fn kubernetes(objects: Objects<'_>, at: Moment) -> RegistryWorld {
     RegistryWorld {
-        kubernetes: read_kubernetes(CLUSTER, &listed, at),
+        kubernetes: read_kubernetes(CLUSTER, &listed(objects), at),
         genesis: read_genesis(first_start(objects).as_ref()),
         ..RegistryWorld::default()
     }

@@ -7,8 +7,10 @@
 
 mod end;
 mod gather;
+mod pace;
 mod ports;
 mod reconcile;
+mod service;
 mod truth;
 mod workloads;
 
@@ -34,6 +36,7 @@ use crate::validate::{
 
 pub use end::EndState;
 pub use reconcile::Ticked;
+pub use service::{ServiceAct, ServiceSim, ServiceStory};
 pub use workloads::{Act, Start, Step, When, Workload, workloads};
 
 const NAMESPACE: &str = "pay";

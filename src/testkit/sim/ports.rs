@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::gather::object_key;
 use super::{CLUSTER, NAMESPACE};
 use crate::admin::answer::Answer;
 use crate::admin::transport;
@@ -19,12 +18,14 @@ use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data
 use crate::plan::{GroupChange, Stop, Target};
 use crate::testkit::kube::{ApiError, DeleteOptions, Key, Part, Write};
 use crate::testkit::registry::{Method, Reply, Request};
-use crate::testkit::world::World;
+use crate::testkit::world::{Processes, RegistryPods, World};
 use crate::types::{Moment, covers};
 
 /// The fakes, as the operator reaches them.
-pub(super) struct SimPorts<'a> {
-    pub(super) world: &'a mut World,
+pub(super) struct SimPorts<'a, P = RegistryPods> {
+    pub(super) world: &'a mut World<P>,
+    /// The cluster's own object.
+    pub(super) object: Key,
     /// The port of the metas.
     pub(super) port: u16,
     /// Their raft group.
@@ -43,7 +44,7 @@ impl From<ApiError> for Failure {
     }
 }
 
-impl SimPorts<'_> {
+impl<P: Processes> SimPorts<'_, P> {
     fn send(&mut self, write: &Write) -> Result<Value, Failure> {
         self.world.write(write).map_err(Failure::from)
     }
@@ -81,13 +82,13 @@ impl SimPorts<'_> {
     }
 }
 
-impl Record for SimPorts<'_> {
+impl<P: Processes + Send> Record for SimPorts<'_, P> {
     async fn read(&mut self) -> Result<Option<Recorded>, Failure> {
-        Ok(self.world.cluster.objects().get(&object_key()).map(Recorded::of))
+        Ok(self.world.cluster.objects().get(&self.object).map(Recorded::of))
     }
 
     async fn write(&mut self, status: &ClusterStatus, resource_version: &str) -> Result<(), Failure> {
-        let Some(mut object) = self.world.cluster.objects().get(&object_key()).cloned() else {
+        let Some(mut object) = self.world.cluster.objects().get(&self.object).cloned() else {
             return Err(Failure::Conflict("the object is gone".to_owned()));
         };
         let status = serde_json::to_value(status).map_err(|e| Failure::Refused(e.to_string()))?;
@@ -101,16 +102,16 @@ impl Record for SimPorts<'_> {
     }
 
     async fn let_go(&mut self) -> Result<(), Failure> {
-        let object = self.world.cluster.objects().get(&object_key());
+        let object = self.world.cluster.objects().get(&self.object);
         let finalizers =
             object.and_then(|o| o.pointer("/metadata/finalizers")?.as_array()).cloned().unwrap_or_default();
         let left: Vec<Value> = finalizers.into_iter().filter(|f| f != FINALIZER).collect();
         let patch = json!({"metadata": {"finalizers": left}});
-        self.send(&Write::MergePatch(object_key(), patch, Part::Main)).map(|_| ())
+        self.send(&Write::MergePatch(self.object.clone(), patch, Part::Main)).map(|_| ())
     }
 }
 
-impl ClusterObjects for SimPorts<'_> {
+impl<P: Processes + Send> ClusterObjects for SimPorts<'_, P> {
     async fn apply(&mut self, objects: &Objects) -> Result<(), Failure> {
         if self.applied.as_ref() == Some(objects) {
             return Ok(());
@@ -144,7 +145,7 @@ impl ClusterObjects for SimPorts<'_> {
     }
 }
 
-impl Pods for SimPorts<'_> {
+impl<P: Processes + Send> Pods for SimPorts<'_, P> {
     async fn release(&mut self, target: &Target) -> Result<(), Failure> {
         let Some((key, pod)) = self.pod(target) else { return Ok(()) };
         let gates =

@@ -1,45 +1,30 @@
 //! One reconcile, and the time until the next one.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use serde_json::Value;
 
 use super::gather::{ask_all, kubernetes, object_key, raft_group, recorded};
+use super::pace::{SLOWLY, now_or_never, pause, words};
 use super::ports::SimPorts;
 use super::{CLUSTER, Sim, Spec, moment};
-use crate::api::v1alpha1::{ActKind, Role};
+use crate::api::v1alpha1::Role;
 use crate::build::{Build, Objects, role_name};
-use crate::effects::{self, Did, Outcome, Recorded};
+use crate::effects::{self, Outcome, Recorded};
 use crate::observe::RegistryWorld;
 use crate::plan::invariants::judge;
-use crate::plan::{Command, Decision, RegistryInput, RegistryTarget, Wake, plan_registry, registry_target};
+use crate::plan::{Command, Decision, RegistryInput, RegistryTarget, plan_registry, registry_target};
 use crate::status::{RegistryView, Subject, memory_of, registry_status};
 use crate::testkit::Millis;
 use crate::testkit::kube::Crash;
 
-/// How long the operator waits where it is to decide soon, and where it is to decide slowly.
-const SOON: Millis = 5_000;
-const SLOWLY: Millis = 60_000;
 /// How long after an event it decides again, at most.
 const EVENT: Millis = 1_000;
-/// How long after a failure.
-const FAILED: Millis = 2_000;
-
 /// What came of one tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ticked {
     /// How many writes and commands had been sent before it, and after it.
     pub sent: (u64, u64),
-}
-
-/// Waits for a future of the simulation: none of them ever waits for anything.
-fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
-    }
 }
 
 /// The object that is read, and what Kubernetes says.
@@ -141,32 +126,15 @@ impl Sim {
         if self.world.cluster.tripwire.crashed() {
             return Ok(0);
         }
-        if let Ok(Outcome { did: Did::Refused(why), .. }) = &outcome {
-            self.world.say(&format!("operator: refused: {why}"));
-        }
         Ok(self.next(&decision, &outcome))
     }
 
     fn next(&mut self, decision: &Decision, outcome: &Result<Outcome, effects::Failure>) -> Millis {
-        let idle = matches!(outcome, Ok(Outcome { did: Did::Nothing, wrote: false }));
-        let wait = match (outcome, decision.wake) {
-            (Err(failure), _) => {
-                self.world.say(&format!("operator: {failure}"));
-                FAILED
-            }
-            (Ok(Outcome { did: Did::Outdated(why), .. }), _) => {
-                self.world.say(&format!("operator: nothing is done: {why}"));
-                FAILED
-            }
-            (_, Wake::Now) => 100,
-            (_, Wake::Soon) => SOON,
-            (_, Wake::Slowly) => SLOWLY,
-            (_, Wake::At(at)) => {
-                let span = at.since(moment(self.world.now())).as_millis();
-                u64::try_from(span).unwrap_or(SLOWLY).clamp(100, SLOWLY)
-            }
-        };
-        self.quiet = if idle && decision.wake == Wake::Slowly { self.quiet + 1 } else { 0 };
+        let (wait, rests, said) = pause(decision, outcome, moment(self.world.now()));
+        if let Some(said) = said {
+            self.world.say(&said);
+        }
+        self.quiet = if rests { self.quiet + 1 } else { 0 };
         wait
     }
 
@@ -199,6 +167,7 @@ impl Sim {
         let turn = effects::Turn { seen: own, decision, objects, scaled, status: &status };
         let mut ports = SimPorts {
             world: &mut self.world,
+            object: object_key(),
             port: spec.port(Role::Meta),
             raft_group: &spec.valid.raft_group,
             applied: &mut self.applied,
@@ -255,18 +224,7 @@ impl Sim {
 
     /// What the operator is about to do, or waits for, if that is news.
     fn tell(&mut self, decision: &Decision) {
-        let report = &decision.report;
-        let kind: Option<ActKind> =
-            decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|flight| flight.act.kind);
-        let first =
-            report.halt.as_ref().map(|w| ("halts", w)).or_else(|| report.waits.first().map(|w| ("waits", w)));
-        let said = match (&decision.command, first) {
-            (Some(_), _) => format!("does {kind:?}").replace("Some(", "").replace(')', ""),
-            (None, Some((verb, wait))) => {
-                format!("{verb} [{:?}] {}: {}", wait.reason, wait.subject, wait.message)
-            }
-            (None, None) => "rests".to_owned(),
-        };
+        let said = words(decision);
         if said != self.last_said {
             self.world.say(&format!("operator: {said}"));
             self.last_said = said;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
-use super::gather::recorded;
+use super::gather::{members_of, recorded};
 use super::{CLUSTER, NAMESPACE, Sim};
 use crate::admin::registry::{v5, v6, wire};
 use crate::api::v1alpha1::Role;
@@ -42,12 +42,7 @@ impl Sim {
 
     /// Pods with their members and objects.
     pub(super) fn pods(&self) -> Vec<(Member, Value)> {
-        let pods = self.world.cluster.objects().list("Pod", NAMESPACE, &[]).into_iter();
-        pods.filter_map(|p| {
-            let name = p.pointer("/metadata/name")?.as_str()?;
-            Some((Member::of_pod(CLUSTER, name)?, p.clone()))
-        })
-        .collect()
+        members_of(self.world.cluster.objects())
     }
 
     /// Whether the store of the metas says closed; `None` without a leader.

@@ -10,7 +10,7 @@ mod pods;
 use serde_json::Value;
 
 use super::Millis;
-use super::kube::{ApiError, FakeCluster, NodeLoss, Write};
+use super::kube::{ApiError, FakeCluster, NodeLoss, Workload, Write};
 use super::registry::{FakeRegistry, Method, Reply, Request};
 
 pub use entrypoint::{WAIT_NAMES, is_command};
@@ -21,13 +21,19 @@ pub use pods::RegistryPods;
 #[error("the caller has crashed")]
 pub struct CallerCrashed;
 
+/// What runs in the pods of a world.
+pub trait Processes: Workload {
+    /// What happened in them since the last call, and when.
+    fn take_lines(&mut self) -> Vec<(Millis, String)>;
+}
+
 /// A cluster, and the servers in its pods.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct World<P = RegistryPods> {
     /// Kubernetes.
     pub cluster: FakeCluster,
     /// The processes in the pods.
-    pub pods: RegistryPods,
+    pub pods: P,
     transcript: Vec<String>,
 }
 
@@ -41,51 +47,12 @@ impl World {
     /// A world of these two.
     #[must_use]
     pub fn of(cluster: FakeCluster, registry: FakeRegistry) -> Self {
-        Self { cluster, pods: RegistryPods::new(registry), transcript: Vec::new() }
-    }
-
-    /// The present moment.
-    #[must_use]
-    pub const fn now(&self) -> Millis {
-        self.cluster.now()
+        Self::with(cluster, RegistryPods::new(registry))
     }
 
     /// The SOFARegistry.
     pub const fn registry(&mut self) -> &mut FakeRegistry {
         &mut self.pods.registry
-    }
-
-    /// Lets time pass until `to`.
-    pub fn advance(&mut self, to: Millis) {
-        self.cluster.advance(to, &mut self.pods);
-        self.collect();
-    }
-
-    /// Lets so much time pass.
-    pub fn pass(&mut self, millis: Millis) {
-        self.advance(self.now() + millis);
-    }
-
-    /// Lets time pass until something holds, at most `limit`. Looks every 100 ms. False: it did not come.
-    pub fn pass_until(&mut self, limit: Millis, holds: impl Fn(&mut Self) -> bool) -> bool {
-        let end = self.now() + limit;
-        while !holds(self) {
-            if self.now() >= end {
-                return false;
-            }
-            self.pass(100);
-        }
-        true
-    }
-
-    /// A write request to Kubernetes.
-    ///
-    /// # Errors
-    /// As [`FakeCluster::write`].
-    pub fn write(&mut self, write: &Write) -> Result<Value, ApiError> {
-        let result = self.cluster.write(write);
-        self.collect();
-        result
     }
 
     /// A request to an admin port; the world goes on while the caller waits. Commands are counted with the writes, reads
@@ -147,6 +114,53 @@ impl World {
             Reply::Answer(answer) => format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)),
             other => format!("{other:?}"),
         }
+    }
+}
+
+impl<P: Processes> World<P> {
+    /// A world of these two.
+    #[must_use]
+    pub const fn with(cluster: FakeCluster, pods: P) -> Self {
+        Self { cluster, pods, transcript: Vec::new() }
+    }
+
+    /// The present moment.
+    #[must_use]
+    pub const fn now(&self) -> Millis {
+        self.cluster.now()
+    }
+
+    /// Lets time pass until `to`.
+    pub fn advance(&mut self, to: Millis) {
+        self.cluster.advance(to, &mut self.pods);
+        self.collect();
+    }
+
+    /// Lets so much time pass.
+    pub fn pass(&mut self, millis: Millis) {
+        self.advance(self.now() + millis);
+    }
+
+    /// Lets time pass until something holds, at most `limit`. Looks every 100 ms. False: it did not come.
+    pub fn pass_until(&mut self, limit: Millis, holds: impl Fn(&mut Self) -> bool) -> bool {
+        let end = self.now() + limit;
+        while !holds(self) {
+            if self.now() >= end {
+                return false;
+            }
+            self.pass(100);
+        }
+        true
+    }
+
+    /// A write request to Kubernetes.
+    ///
+    /// # Errors
+    /// As [`FakeCluster::write`].
+    pub fn write(&mut self, write: &Write) -> Result<Value, ApiError> {
+        let result = self.cluster.write(write);
+        self.collect();
+        result
     }
 
     /// A node is lost.

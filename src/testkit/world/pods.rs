@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::kube::{Started, Workload};
 use super::super::registry::{FakeRegistry, Reply, Request, ServerLine, ServerRole, VolumeId};
 use super::super::{Millis, Signal};
+use super::Processes;
 use super::entrypoint::Script;
 
 /// The label with the role.
@@ -110,11 +111,6 @@ impl RegistryPods {
         self.containers.get(&ip).map(|c| c.script.volume.clone())
     }
 
-    pub(super) fn take_lines(&mut self) -> Vec<(Millis, String)> {
-        self.listen();
-        std::mem::take(&mut self.lines)
-    }
-
     /// What the servers did, with the names of their pods.
     fn listen(&mut self) {
         for event in self.registry.take_events() {
@@ -158,6 +154,13 @@ impl RegistryPods {
                 None => container.stage = Stage::Script { next: now + SCRIPT_LOOKS },
             }
         }
+    }
+}
+
+impl Processes for RegistryPods {
+    fn take_lines(&mut self) -> Vec<(Millis, String)> {
+        self.listen();
+        std::mem::take(&mut self.lines)
     }
 }
 
