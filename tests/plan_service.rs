@@ -542,3 +542,176 @@ fn judge_stop(cluster: &Cluster, hit: &BTreeSet<Member>) -> Result<(), TestCaseE
     }
     Ok(())
 }
+
+/// One app of a random PowerJob: its owner (3: none), how many seconds ago it moved, its workers at each server, and all.
+type OddApp = (u32, Option<u64>, [u32; 3], u32);
+
+/// A random PowerJob of three servers.
+#[derive(Debug, Clone)]
+struct OddPowerJob {
+    apps: Vec<OddApp>,
+    /// Of each server: whether it works, answers the others, is usurped, and is made from the new template.
+    servers: Vec<(bool, bool, bool, bool)>,
+    wanted: u32,
+    lost: u32,
+    paused: bool,
+    retry: bool,
+}
+
+fn odd_powerjob() -> impl Strategy<Value = OddPowerJob> {
+    let few = || prop_oneof![Just(3_u32), 0..4_u32];
+    let moved = prop_oneof![Just(None), (0..120_u64).prop_map(Some)];
+    let app = (0..4_u32, moved, [few(), few(), few()], few());
+    let mostly = || prop::bool::weighted(0.85);
+    let server = (mostly(), mostly(), prop::bool::weighted(0.15), any::<bool>());
+    let apps = prop::collection::vec(app, 0..4);
+    let servers = prop::collection::vec(server, 3);
+    (apps, servers, 2..5_u32, 0..2_u32, prop::bool::weighted(0.1), any::<bool>()).prop_map(
+        |(apps, servers, wanted, lost, paused, retry)| OddPowerJob {
+            apps,
+            servers,
+            wanted,
+            lost,
+            paused,
+            retry,
+        },
+    )
+}
+
+impl OddPowerJob {
+    fn cluster(&self) -> Cluster {
+        let rule = PowerJobRule { drain: true, retry_lost: self.retry };
+        let mut cluster = Cluster::running(target(&[(Role::Server, 3)], Some(rule)));
+        cluster.target.roles[0].1.replicas = self.wanted;
+        cluster.target.paused = self.paused;
+        cluster
+    }
+
+    /// Everything is told once more, at this moment.
+    fn tell(&self, cluster: &mut Cluster, now: Moment) {
+        let server = |n: usize| Member::new(Role::Server, u32::try_from(n).expect("few"));
+        let which = |chosen: fn(&(bool, bool, bool, bool)) -> bool| {
+            (0..3).filter(|n| chosen(&self.servers[*n])).map(server).collect::<BTreeSet<Member>>()
+        };
+        let app = |(owner, moved, fresh, alive): &OddApp| App {
+            owner: (*owner < 3).then(|| Member::new(Role::Server, *owner)),
+            moved_at: moved.map(|seconds| now.before(Duration::from_secs(seconds))),
+            fresh: (0..3).filter(|n| fresh[*n] > 0).map(|n| (server(n), fresh[n])).collect(),
+            alive: *alive,
+            due: true,
+        };
+        let apps = Apps {
+            apps: (1..).zip(self.apps.iter().map(app)).collect(),
+            pinged: which(|s| s.1),
+            usurped: which(|s| s.2),
+            flipping: false,
+            lost: self.lost,
+        };
+        cluster.now = now;
+        cluster.world.kubernetes.at = now;
+        cluster.world.apps = Some(Fact::known(apps, now));
+        for (n, (works, _, _, is_new)) in self.servers.iter().enumerate() {
+            let failing = (!works).then_some(Reason::WaitingForDatabase);
+            let view = ServerView { failing, connections: None };
+            cluster.world.servers.insert(server(n), Fact::known(view, now));
+            if let Some(pod) = cluster.world.kubernetes.pods.get_mut(&server(n)) {
+                if *is_new { "new" } else { "old" }.clone_into(&mut pod.revision);
+            }
+        }
+    }
+}
+
+/// What a PowerJob may be told, by what is seen of it.
+fn judge_powerjob(cluster: &Cluster, command: &Command) -> Result<(), TestCaseError> {
+    let Some(Fact::Known { value: apps, .. }) = &cluster.world.apps else { return Ok(()) };
+    let works = |m: &Member| {
+        let view = cluster.world.servers.get(m).and_then(Fact::value);
+        view.is_some_and(|v| v.failing.is_none())
+    };
+    let owned = |m: &Member| -> BTreeSet<u64> {
+        apps.apps.iter().filter(|(_, app)| app.owner == Some(*m)).map(|(id, _)| *id).collect()
+    };
+    prop_assert!(!cluster.target.paused, "paused");
+    match command {
+        Command::PreRegister { from, to, apps: moved } | Command::MoveApps { from, to, apps: moved } => {
+            prop_assert!(from != to && works(to) && apps.pinged.contains(to), "{to} cannot take them");
+            prop_assert!(
+                !moved.is_empty() && *moved == owned(from),
+                "all that {from} owns, and nothing else"
+            );
+            let known = |app: &App| app.fresh.get(to).unwrap_or(&0) >= app.fresh.get(from).unwrap_or(&0);
+            let told = moved.iter().all(|id| known(&apps.apps[id]));
+            prop_assert_eq!(
+                told,
+                matches!(command, Command::MoveApps { .. }),
+                "whether {} knows the workers",
+                to
+            );
+        }
+        Command::StopPods { targets, .. } => {
+            prop_assert_eq!(targets.len(), 1);
+            let stopped = targets[0].member;
+            prop_assert!(owned(&stopped).is_empty(), "{stopped} owns an app");
+            if apps.usurped.contains(&stopped) {
+                let other = (0..3).map(|n| Member::new(Role::Server, n));
+                let mut others = other.filter(|m| *m != stopped);
+                prop_assert!(others.any(|m| works(&m) && apps.pinged.contains(&m)), "nobody else works");
+                return Ok(());
+            }
+            judge_rest(cluster, apps, stopped, &works)?;
+        }
+        Command::Scale { replicas, .. } if *replicas < 3 => {
+            let last = Member::new(Role::Server, *replicas);
+            prop_assert!(owned(&last).is_empty(), "{last} owns an app");
+            judge_rest(cluster, apps, last, &works)?;
+        }
+        Command::RetryLost { .. } => prop_assert!(apps.lost > 0),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What has to hold of all others when one server is stopped: they work, and every app has settled at its owner.
+fn judge_rest(
+    cluster: &Cluster,
+    apps: &Apps,
+    stopped: Member,
+    works: &dyn Fn(&Member) -> bool,
+) -> Result<(), TestCaseError> {
+    let others = (0..3).map(|n| Member::new(Role::Server, n)).filter(|m| *m != stopped);
+    prop_assert!(others.into_iter().all(|m| works(&m)), "another one does not work");
+    for (id, app) in &apps.apps {
+        let Some(owner) = app.owner else {
+            prop_assert_eq!(app.alive, 0, "app {} has workers and no owner", id);
+            continue;
+        };
+        prop_assert!(apps.pinged.contains(&owner), "{owner} does not answer");
+        let age = app.moved_at.map(|at| cluster.now.since(at));
+        prop_assert!(age.is_none_or(|age| age >= Duration::from_secs(30)), "app {id} has just moved");
+        let late = age.is_some_and(|age| age >= Duration::from_secs(50) && age < Duration::from_secs(100));
+        let there = app.fresh.get(&owner).copied().unwrap_or(0);
+        prop_assert!(late || there >= app.alive, "workers of app {id} do not report to {owner}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is seen of a PowerJob: apps move whole and to whom can take them, and no server is stopped that owns one, or
+    /// while another app has not settled.
+    #[test]
+    fn a_powerjob_is_told_only_what_it_may_be(odd in odd_powerjob()) {
+        let mut cluster = odd.cluster();
+        for turn in 1..5 {
+            odd.tell(&mut cluster, START.after(Duration::from_secs(2 * turn)));
+            let decision = plan_service(&cluster.input());
+            prop_assert_eq!(&decision, &plan_service(&cluster.input()));
+            if let Some(command) = &decision.command {
+                judge_powerjob(&cluster, command)?;
+                break;
+            }
+            cluster.memory = decision.memory;
+        }
+    }
+}
