@@ -704,3 +704,26 @@ fn groups_wait_for_what_they_need_before_each_stop() {
     let console = |n| Member::new(Role::Console, n);
     assert_eq!(stops, [vec![data(0), data(1)], vec![data(2), data(3)], vec![console(0)]]);
 }
+
+/// At rest the owners of apps are looked at every 10 s: a server that has lost one is stopped before it fires in vain.
+#[test]
+fn owners_are_looked_at_at_rest() {
+    for (drain, wake) in [(true, None), (false, Some(Wake::Slowly))] {
+        let (mut story, apps) = powerjob();
+        story.target.powerjob = Some(PowerJobRule { drain, retry_lost: false });
+        story.world.apps = Some(Fact::known(apps, story.now.after(PACE)));
+        let decision = story.turn();
+        assert_eq!(state(&decision), Some(RolloutState::Done));
+        let soon = Wake::At(story.now.after(Duration::from_secs(10)));
+        assert_eq!(decision.wake, wake.unwrap_or(soon), "drain: {drain}");
+        if drain {
+            "new".clone_into(&mut story.target.roles[0].1.revision);
+            story.target.admission = Admission::Window(Some(story.now.after(Duration::from_hours(3))));
+            let Some(Fact::Known { value, .. }) = story.world.apps.clone() else { panic!("it is known") };
+            story.world.apps = Some(Fact::known(value, story.now.after(PACE)));
+            let waits = story.turn();
+            assert_eq!(reasons(&waits), [Reason::WaitingForWindow]);
+            assert_eq!(waits.wake, Wake::At(story.now.after(Duration::from_secs(10))));
+        }
+    }
+}

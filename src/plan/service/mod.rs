@@ -186,6 +186,7 @@ impl Picture<'_> {
             (Wake::Soon, Admission::Window(Some(opens))) if self.has_work() && rests => Wake::At(*opens),
             (wake, _) => wake,
         };
+        let wake = self.watchful(wake);
         Decision {
             desired,
             marks: std::collections::BTreeSet::new(),

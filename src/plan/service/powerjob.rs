@@ -8,7 +8,7 @@ use super::picture::Picture;
 use super::rolling::stop;
 use crate::api::v1alpha1::{ActKind, Reason, Role};
 use crate::observe::{App, Apps, Member};
-use crate::plan::decision::{Command, Stop};
+use crate::plan::decision::{Command, Stop, Wake};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::report::Wait;
@@ -18,6 +18,9 @@ use crate::types::Moment;
 const WHEEL: Duration = Duration::from_secs(30);
 /// After a minute its workers count as dead and what it fires fails: it is stopped before, whoever has followed by then.
 const LATEST_STOP: Duration = Duration::from_secs(50);
+/// Owners are looked at so often at rest: a server that loses an app while it lives is found when its workers have left it for
+/// 45 s, and has to be stopped before they have for 60 (§1.7, row 5 and rule c).
+const LOOK: Duration = Duration::from_secs(10);
 /// An app without a worker is told after this long.
 const NO_WORKERS_PATIENCE: Duration = Duration::from_mins(1);
 
@@ -30,6 +33,17 @@ impl Picture<'_> {
         Some(crate::observe::read(self.w.apps.as_ref(), self.cutoff).map_err(|why| {
             Wait::new(Reason::WaitingForDatabase, "apps", format!("their owners are not known: {why}"))
         }))
+    }
+
+    /// When to look again where apps are moved: no later than owners have to be looked at.
+    pub(super) fn watchful(&self, wake: Wake) -> Wake {
+        let look = self.now.after(LOOK);
+        match wake {
+            _ if self.deleting || !self.t.powerjob.is_some_and(|p| p.drain) => wake,
+            Wake::Slowly => Wake::At(look),
+            Wake::At(at) => Wake::At(at.min(look)),
+            Wake::Now | Wake::Soon => wake,
+        }
     }
 
     /// What has to be done before this server may be stopped. `None`: it may.
