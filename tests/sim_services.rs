@@ -20,8 +20,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use sofa_operator::api::v1alpha1::Role;
 use sofa_operator::observe::Member;
+use sofa_operator::testkit::Rng;
 use sofa_operator::testkit::kube::Crash;
-use sofa_operator::testkit::service::State;
+use sofa_operator::testkit::service::{PowerJob, State};
 use sofa_operator::testkit::sim::{EndState, ServiceAct, ServiceSim, ServiceStory, When};
 use sofa_operator::validate::Product;
 
@@ -30,6 +31,9 @@ use sofa_operator::validate::Product;
 /// that is away for 50 s of them, 3 of 356 runs lose one instance that was delayed.
 const RESTART: u64 = 3_000;
 const FAILOVER: u64 = 17_000;
+
+/// How many restarts are disturbed at random.
+const CHAOS: u64 = 60;
 
 fn powerjob() -> Value {
     json!({"engine": "PowerJob", "version": "4.3.9", "image": "localhost/powerjob:4.3.9",
@@ -287,6 +291,50 @@ fn a_crash_at_any_point_loses_nothing() {
     let first: Vec<&String> = all.differences.iter().take(30).collect();
     assert!(all.differences.is_empty(), "{first:#?}");
     assert!(std::env::var("SIM_ONLY").is_ok() || all.runs >= 500, "{} runs are too few", all.runs);
+}
+
+/// Servers that hang, a database that is down and pods that are evicted in the middle of a restart, in any order: in the end
+/// all is done, and what was lost in between was run again.
+#[test]
+fn whatever_happens_in_between_nothing_stays_lost() {
+    let mut spec = retrying();
+    spec["server"] = json!({"replicas": 3});
+    let chaos = |seed: u64| {
+        let mut rng = Rng::new(seed);
+        let mut steps = vec![
+            (When::After(0), ServiceAct::ManyDelays),
+            edit(When::After(30_000), json!({"restart": format!("for the {seed}th time")})),
+        ];
+        for _ in 0..rng.between(1, 5) {
+            let member = Member::new(Role::Server, u32::try_from(rng.below(3)).expect("few"));
+            let act = match rng.below(4) {
+                0 => ServiceAct::DatabaseDown(rng.between(5_000, 60_000)),
+                1 => ServiceAct::Evict(member),
+                _ => ServiceAct::Hang(member, rng.between(2_000, 70_000)),
+            };
+            steps.push((When::After(rng.between(1_000, 60_000)), act));
+        }
+        story("chaos", Product::PowerJob, spec.clone(), steps)
+    };
+    let start = serving(&chaos(0));
+    let (mut differences, mut instances, mut takeovers) = (Vec::new(), 0, 0);
+    for seed in 0..CHAOS {
+        let story = chaos(seed);
+        let mut sim = start.clone();
+        let result = finish(&mut sim, &story);
+        let found = wrong(&mut sim, None, result);
+        instances += sim.powerjob().map_or(0, |p| p.count(State::Succeeded));
+        takeovers += sim.powerjob().map_or(0, PowerJob::takeovers);
+        if !found.is_empty() {
+            tell(&format!("seed {seed}"), &mut sim);
+        }
+        differences.extend(found.into_iter().map(|w| format!("seed {seed}: {w}")));
+    }
+    println!(
+        "60 runs in chaos, {instances} instances, {takeovers} takeovers, {} differences",
+        differences.len()
+    );
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// What is lost without the operator's work, so that 0 means something: a restart without moves, and a usurped server that

@@ -43,7 +43,7 @@ pub(super) fn pause(
         (_, Wake::Slowly) => SLOWLY,
         (_, Wake::At(at)) => u64::try_from(at.since(now).as_millis()).unwrap_or(SLOWLY).clamp(100, SLOWLY),
     };
-    (wait, idle && decision.wake == Wake::Slowly, said)
+    (wait, idle && matches!(decision.wake, Wake::Slowly | Wake::At(_)), said)
 }
 
 /// What the operator is about to do, or waits for.

@@ -35,6 +35,8 @@ const CLIENTS: usize = 12;
 /// How many apps PowerJob has, and how many workers each.
 const APPS: u64 = 2;
 const WORKERS: u64 = 3;
+/// The operator rests when it had nothing to do for so long: by then what was delayed in a wheel has been fired, or lost.
+const REST: Millis = 140_000;
 /// The version of PowerJob's servers.
 const VERSION: &str = "4.3.9";
 
@@ -51,6 +53,8 @@ pub enum ServiceAct {
     RunLater(u64, Millis),
     /// From now on somebody runs a job of each app every five seconds, with delays from seconds to minutes.
     ManyDelays,
+    /// Somebody evicts the pod of a server, if there is one.
+    Evict(Member),
     /// A person deletes the object.
     Delete,
 }
@@ -77,7 +81,8 @@ pub struct ServiceSim {
     generation: i64,
     stage: usize,
     stage_since: Millis,
-    quiet: u32,
+    /// Since when nothing was to be done.
+    quiet_since: Option<Millis>,
     gone: bool,
     last_said: String,
     transcript: Vec<String>,
@@ -118,7 +123,7 @@ impl ServiceSim {
             generation: 0,
             stage: 0,
             stage_since: 0,
-            quiet: 0,
+            quiet_since: None,
             gone: false,
             last_said: String::new(),
             transcript: Vec::new(),
@@ -156,7 +161,7 @@ impl ServiceSim {
             self.happen(act)?;
             self.stage += 1;
             self.stage_since = self.world.now();
-            self.quiet = 0;
+            self.quiet_since = None;
             return Ok(Some(Ticked::default()));
         }
         self.tick(story, None).map(Some)
@@ -202,7 +207,7 @@ impl ServiceSim {
         self.transcript.clear();
         self.stage = 0;
         self.stage_since = self.world.now();
-        self.quiet = 0;
+        self.quiet_since = None;
     }
 
     /// The PowerJob behind the servers. `None`: there is none.
@@ -214,8 +219,8 @@ impl ServiceSim {
         }
     }
 
-    const fn rests(&self) -> bool {
-        self.gone || self.quiet >= 2
+    fn rests(&self) -> bool {
+        self.gone || self.quiet_since.is_some_and(|since| self.world.now() >= since + REST)
     }
 
     fn has_come(&self, when: &When) -> bool {
@@ -245,6 +250,11 @@ impl ServiceSim {
             ServiceAct::Delete => {
                 let write = Write::Delete(self.key(), DeleteOptions::default());
                 self.world.write(&write).map_err(|e| e.to_string())?;
+            }
+            ServiceAct::Evict(member) => {
+                let key = Key::new("Pod", NAMESPACE, &member.pod_name(CLUSTER));
+                // Whoever asks for it takes a refusal for what it is.
+                let _refused = self.world.write(&Write::Evict(key, None));
             }
             ServiceAct::Hang(member, span) => self.world.pods.hang(*member, *span),
             ServiceAct::DatabaseDown(span) => self.with_powerjob(|p, _| p.break_down(now + span)),
@@ -318,7 +328,7 @@ impl ServiceSim {
         if let Some(said) = said {
             self.world.say(&said);
         }
-        self.quiet = if rests { self.quiet + 1 } else { 0 };
+        self.quiet_since = self.quiet_since.or_else(|| Some(self.world.now())).filter(|_| rests);
         wait
     }
 
