@@ -194,7 +194,7 @@ impl Operator {
                 TransportArg::Proxy => Admins::Proxied(Proxied::new(self.client.clone())),
             },
             databases: Arc::clone(&self.databases),
-            pages: Direct::new(None)?,
+            pages: Direct::for_pages()?,
             leadership: self.leadership.clone(),
             events: Recorder::new(self.client.clone(), reporter),
             metrics: Arc::clone(&self.metrics),

@@ -3,7 +3,6 @@
 //!
 //! `SIM_ONLY=name` runs one story, `SIM_TELL=1` prints it. `UPDATE_GOLDEN=1` rewrites its stories in `tests/sim`.
 
-#![cfg(feature = "testkit")]
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,

@@ -6,7 +6,7 @@ use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-use reqwest::{Client, Proxy, Response, Url};
+use reqwest::{Client, ClientBuilder, Proxy, Response, Url};
 
 use super::answer::{Answer, BODY_LIMIT_BYTES};
 use super::transport::{CONNECT_LIMIT, Call, Content, Method, NoAnswer, Transport};
@@ -32,19 +32,34 @@ impl Direct {
     /// # Errors
     /// If the client cannot be made: the proxy's address is none.
     pub fn new(through: Option<&str>) -> Result<Self, NoClient> {
-        let plain = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(Duration::from_secs(20))
-            .http1_only();
+        // Admin ports speak plain HTTP: no authority has to be known for them.
+        let plain = builder().tls_certs_only([]);
         let builder = match through {
             Some(proxy) => plain.proxy(Proxy::http(proxy)?),
             None => plain,
         };
         Ok(Self { client: builder.build()? })
     }
+
+    /// A transport for [`Self::page`], which also speaks HTTPS where this machine knows authorities (`SSL_CERT_FILE`, or where
+    /// its distribution has them). Where it knows none, a page by HTTPS is not trusted, and says so.
+    ///
+    /// # Errors
+    /// If the client cannot be made.
+    pub fn for_pages() -> Result<Self, NoClient> {
+        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build())?;
+        Ok(Self { client })
+    }
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(Duration::from_secs(20))
+        .http1_only()
 }
 
 impl Transport for Direct {

@@ -234,7 +234,7 @@ pub(super) async fn pre_register(
     Ok(())
 }
 
-/// Makes `to` the owner of those of these apps that `from` still owns, each by compare-and-swap.
+/// Makes `to` the owner of those of these apps that `from` still owns, all in one statement, by compare-and-swap.
 pub(super) async fn move_apps(
     ports: &Ports<'_>,
     from: Member,
@@ -246,23 +246,24 @@ pub(super) async fn move_apps(
     let valid = &ports.planned.valid;
     let of = format!("{}:", host(valid, from));
     let rows = apps(ports.context, login, now()).await?;
-    let mut left = Vec::new();
-    for row in rows.iter().filter(|row| wanted.contains(&row.id)) {
-        let Some(owner) = row.current_server.as_deref().filter(|owner| owner.starts_with(&of)) else {
-            continue;
-        };
+    let owned = rows.iter().filter(|row| wanted.contains(&row.id));
+    let owned = owned.filter_map(|row| Some((row.current_server.as_deref()?, row.id)));
+    // A server has one address, unless its port was changed.
+    let mut by_address: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (owner, app) in owned.filter(|(owner, _)| owner.starts_with(&of)) {
+        by_address.entry(owner).or_default().push(app.to_string());
+    }
+    for (owner, apps) in by_address {
         may_lead(ports)?;
-        let values = vec![target.clone().into(), row.id.into(), owner.into()];
+        let values = vec![target.clone().into(), apps.join(",").into(), owner.into()];
         let values = Params::Positional(values);
         let changed = ports.context.databases.change(login, COMMAND_LIMIT, MOVE_SQL, values).await?;
-        if changed != 1 {
-            left.push(row.id.to_string());
+        if usize::try_from(changed) != Ok(apps.len()) {
+            let apps = apps.join(", ");
+            return Err(Failure::Conflict(format!("{changed} of the apps {apps} still had {from} as their owner")));
         }
     }
-    if left.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::Conflict(format!("app {} has another owner by now", left.join(", "))))
+    Ok(())
 }
 
 /// Runs instances again that failed for want of a worker since then, each once.
