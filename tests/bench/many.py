@@ -280,19 +280,20 @@ def edits(ground: Ground, operator: Operator) -> dict:
 
 
 def measure(stack: contextlib.ExitStack, ground: Ground, idle_s: int, steady_s: int) -> dict:
+    result: dict = {}
+
+    def note(part: str, figures: dict) -> None:
+        result[part] = figures
+        say(f"{part}: {json.dumps(figures)}")
+
     operator = Operator(stack, ground)
-    say(f"{idle_s} s without a cluster ...")
     time.sleep(idle_s)
-    result: dict = {"idle": {"seconds": idle_s, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory()}}
-    say(f"{ground.clusters} clusters ...")
-    result["start"] = start(ground, operator)
-    say(json.dumps(result["start"]["clusters"]))
-    say(f"{steady_s} s at rest ...")
-    result["rest"] = rest(ground, operator, steady_s)
-    say("a restart ...")
-    operator, result["restart"] = restart(stack, ground, operator, idle_s)
-    say("a change of every cluster ...")
-    result["edits"] = edits(ground, operator)
+    note("idle", {"seconds": idle_s, "ready_s": operator.ready_s, "cpu_s": operator.cpu(), **operator.memory()})
+    note("start", start(ground, operator))
+    note("rest", rest(ground, operator, steady_s))
+    operator, figures = restart(stack, ground, operator, idle_s)
+    note("restart", figures)
+    note("edits", edits(ground, operator))
     return result
 
 

@@ -116,7 +116,8 @@ async fn a_port_that_answers_rubbish(field: &Field) -> Result<()> {
     // As PID 1 httpd would not hear that it is to end.
     let page = "mkdir -p /tmp/www/health && echo '<h1>It works</h1>' > /tmp/www/health/check && \
                 trap 'exit 0' TERM && { httpd -f -p 9603 -h /tmp/www & wait; }";
-    let other = json!({"name": "zz-page", "image": "localhost/base:1", "command": ["sh", "-c", page]});
+    let user = json!({"runAsUser": 10001});
+    let other = json!({"name": "zz-page", "image": "localhost/base:1", "command": ["sh", "-c", page], "securityContext": user});
     let moved = json!({"name": "JAVA_TOOL_OPTIONS", "value": "-Dsession.server.httpServerPort=9604"});
     let overlay = json!({"spec": {"containers": [{"name": "session", "env": [moved]}, other]}});
     field.edit(json!({"session": {"podTemplate": overlay}})).await?;
