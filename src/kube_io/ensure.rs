@@ -148,15 +148,17 @@ mod tests {
 
     #[test]
     fn an_object_of_another_cluster_is_not_taken() {
-        let owned = |kind: &str, name: &str| {
-            json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "controller": true}]}})
-        };
+        let owned = |kind: &str, name: &str| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": name, "controller": true}]}});
         let ours = owned("DrmCluster", "prod");
         assert_eq!(other_owner(&ours, &ours), None);
         assert_eq!(other_owner(&json!({"metadata": {}}), &ours), None, "what nobody owns is taken");
         let other = other_owner(&owned("SchedulerCluster", "prod"), &ours);
         assert_eq!(other.as_deref(), Some("SchedulerCluster prod"));
         let record = json!({"metadata": {"name": "record"}});
-        assert_eq!(other_owner(&owned("DrmCluster", "prod"), &record), None, "what has no owner is not ours to judge");
+        assert_eq!(
+            other_owner(&owned("DrmCluster", "prod"), &record),
+            None,
+            "what has no owner is not ours to judge"
+        );
     }
 }

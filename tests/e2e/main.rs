@@ -7,6 +7,7 @@
 
 mod alone;
 mod chaos;
+mod disk;
 mod drm;
 mod field;
 mod groups;
