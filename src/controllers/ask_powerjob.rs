@@ -260,7 +260,9 @@ pub(super) async fn move_apps(
         let changed = ports.context.databases.change(login, COMMAND_LIMIT, MOVE_SQL, values).await?;
         if usize::try_from(changed) != Ok(apps.len()) {
             let apps = apps.join(", ");
-            return Err(Failure::Conflict(format!("{changed} of the apps {apps} still had {from} as their owner")));
+            return Err(Failure::Conflict(format!(
+                "{changed} of the apps {apps} still had {from} as their owner"
+            )));
         }
     }
     Ok(())

@@ -60,7 +60,7 @@ pub(super) async fn login(
     };
     let login = text(&secret.username_key, "username").zip(text(&secret.password_key, "password"));
     let login = login.map(|(user, password)| Login {
-        host: database.host.to_string(),
+        host: as_in(namespace, database.host.as_str()),
         port: database.port.unwrap_or(DATABASE_PORT),
         database: database.name.clone(),
         user,
@@ -68,6 +68,11 @@ pub(super) async fn login(
         tls: database.parameters.as_ref().is_some_and(|p| p.get("useSSL").is_some_and(|v| v == "true")),
     });
     (SecretFact::Found(values.into_keys().collect()), login)
+}
+
+/// A host as the pods of this namespace find it: a name without a dot is that of a Service beside them.
+fn as_in(namespace: &str, host: &str) -> String {
+    if host.contains('.') { host.to_owned() } else { format!("{host}.{namespace}") }
 }
 
 /// The registry that a spec refers to, and whether it may.
@@ -90,14 +95,20 @@ pub(super) async fn registry(
 }
 
 /// Whether what the servers need works.
-pub(super) async fn needs(context: &Context, known: &Known, dependencies: &[Dependency]) -> Vec<Need> {
+pub(super) async fn needs(
+    context: &Context,
+    namespace: &str,
+    known: &Known,
+    dependencies: &[Dependency],
+) -> Vec<Need> {
     let database = async {
         match &known.login {
             Some(login) => Some(database(context, login).await),
             None => None,
         }
     };
-    let asked = join_all(dependencies.iter().map(|dependency| self::dependency(context, dependency)));
+    let asked = dependencies.iter().map(|dependency| self::dependency(context, namespace, dependency));
+    let asked = join_all(asked);
     let (database, asked) = join(database, asked).await;
     let registry = known.registry.as_ref().map(registry_need);
     database.into_iter().chain(registry).chain(asked).collect()
@@ -138,9 +149,10 @@ fn registry_need(object: &Value) -> Need {
     }
 }
 
-async fn dependency(context: &Context, dependency: &Dependency) -> Need {
+async fn dependency(context: &Context, namespace: &str, dependency: &Dependency) -> Need {
     let at = now();
-    let answer = context.pages.page(dependency.health_url.as_str(), ANSWER_LIMIT).await;
+    let url = page_in(namespace, dependency.health_url.as_str());
+    let answer = context.pages.page(&url, ANSWER_LIMIT).await;
     let fault = match &answer {
         Ok(answer) if (200..300).contains(&answer.status) => None,
         Ok(answer) => Some(format!("its health answers {}", answer.status)),
@@ -151,6 +163,17 @@ async fn dependency(context: &Context, dependency: &Dependency) -> Need {
         subject: dependency.name.to_string(),
         works: Fact::known(fault.is_none(), at),
         fault,
+    }
+}
+
+/// The address of a page, with its host as the pods of this namespace find it.
+fn page_in(namespace: &str, url: &str) -> String {
+    let Ok(mut parsed) = reqwest::Url::parse(url) else { return url.to_owned() };
+    let host = parsed.host_str().map(|host| as_in(namespace, host));
+    // What is no host stays as it is, and is told by whoever asks for the page.
+    match parsed.set_host(host.as_deref()) {
+        Ok(()) => parsed.to_string(),
+        Err(_) => url.to_owned(),
     }
 }
 
@@ -263,4 +286,18 @@ pub(super) const fn counts(counting: Switch) -> bool {
 pub(super) fn by_readiness(pod: &Pod, at: Moment) -> Fact<crate::observe::ServerView> {
     let failing = (pod.phase != PodPhase::Ready).then_some(Reason::WaitingForPod);
     Fact::known(crate::observe::ServerView { failing, connections: None }, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_found_as_the_pods_find_them() {
+        assert_eq!(as_in("pay", "mariadb"), "mariadb.pay");
+        assert_eq!(as_in("pay", "mariadb.db"), "mariadb.db");
+        assert_eq!(as_in("pay", "10.0.0.1"), "10.0.0.1");
+        assert_eq!(page_in("pay", "http://tenants:8080/health?a=1"), "http://tenants.pay:8080/health?a=1");
+        assert_eq!(page_in("pay", "https://tenants.example/health"), "https://tenants.example/health");
+    }
 }

@@ -75,7 +75,7 @@ impl Kind for Drm {
         let asked = servers.iter().map(|(member, pod, address)| async move {
             (*member, view(context, valid, *member, pod, *address).await)
         });
-        let needs = needs(context, known, &valid.dependencies);
+        let needs = needs(context, &valid.common.identity.namespace, known, &valid.dependencies);
         let (servers, needs) = futures::future::join(join_all(asked), needs).await;
         world.servers = servers.into_iter().collect();
         world.needs = needs;

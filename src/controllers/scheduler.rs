@@ -85,7 +85,7 @@ impl Kind for Schedulers {
         world: &mut ServiceWorld,
     ) {
         let servers = askable(&world.kubernetes);
-        let needs = needs(context, known, &valid.dependencies);
+        let needs = needs(context, &valid.common.identity.namespace, known, &valid.dependencies);
         if valid.engine == Engine::PowerJob {
             let wanted = valid.targets();
             let asked = servers.iter().map(|(member, pod, address)| {
