@@ -1,4 +1,5 @@
-//! What drmdata, `AntScheduler` and PowerJob say. PowerJob's answers are described, not recorded (`tests/fixtures/powerjob`).
+//! What drmdata, `AntScheduler` and PowerJob say. PowerJob's answers are recorded, and described where they
+//! could be of another shape (`tests/fixtures/powerjob`).
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as its test functions do")]
 
@@ -15,6 +16,22 @@ use sofa_operator::types::Moment;
 
 fn described(name: &str) -> Answer {
     Answer::new(200, fs::read(format!("tests/fixtures/powerjob/described-{name}.json")).unwrap())
+}
+
+fn recorded(name: &str) -> Answer {
+    Answer::new(200, fs::read(format!("tests/fixtures/powerjob/recorded-{name}.json")).unwrap())
+}
+
+#[test]
+fn a_real_server_is_understood() {
+    let told = hello(&recorded("hello-debug")).unwrap();
+    assert_eq!(told.address, "powerjob-server-0.powerjob-server:10010");
+    assert_eq!((told.version.as_str(), told.server_time.is_some()), ("4.3.9", true));
+    let workers = &told.apps[&1];
+    assert_eq!(workers.len(), 3);
+    assert!(workers.iter().all(|w| w.protocol == "HTTP" && w.system_metrics.is_object()), "{workers:?}");
+    assert_eq!(ping(&recorded("ping")), Ok(()));
+    assert_eq!(health(&recorded("health")), Ok(true));
 }
 
 /// Bodies as the stand-in writes them, as JSON, and as nobody should understand them.

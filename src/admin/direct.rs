@@ -53,6 +53,8 @@ impl Direct {
 }
 
 fn builder() -> ClientBuilder {
+    // Whoever was first has installed the same one.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -12,6 +12,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -144,8 +145,10 @@ async fn one<K: Kind>(
             PredicateConfig::default(),
         );
     let woken = UnboundedReceiverStream::new(woken).map(|reference| Ok(reference.into()));
-    let queue =
-        stream::select(trigger_self(own, ()).boxed(), woken.boxed()).take_until(stop.cancelled_owned());
+    let queue = stream::select(trigger_self(own, ()).boxed(), woken.boxed())
+        .take_until(stop.clone().cancelled_owned());
+    let under_way = Arc::new(watch::Sender::new(0_usize));
+    let over = ended(stop.clone(), Arc::clone(&under_way));
     let failures = Arc::new(Failures::default());
     let config = Config::default().concurrency(context.settings.workers);
     let policy = {
@@ -159,7 +162,12 @@ async fn one<K: Kind>(
     };
     let reconcile = move |meta: Arc<Meta<K>>, context: Arc<Context>| {
         let failures = Arc::clone(&failures);
+        let (stop, under_way) = (stop.clone(), Arc::clone(&under_way));
         Box::pin(async move {
+            let _counted = UnderWay::begin(&under_way);
+            if stop.is_cancelled() {
+                return Ok(Action::await_change());
+            }
             let (namespace, name) = (meta.namespace().unwrap_or_default(), meta.name_any());
             let started = Instant::now();
             let result = Box::pin(reconcile::<K>(&context, &namespace, &name)).await;
@@ -177,10 +185,41 @@ async fn one<K: Kind>(
         })
     };
     let mut done = std::pin::pin!(applier(reconcile, policy, context, store, queue, config));
-    while let Some(result) = done.next().await {
-        if let Err(error) = result {
-            tracing::debug!(%error, "the queue");
+    let turns = async {
+        while let Some(result) = done.next().await {
+            if let Err(error) = result {
+                tracing::debug!(%error, "the queue");
+            }
         }
+    };
+    // What is only due later would be waited for too.
+    tokio::select! {
+        () = turns => {}
+        () = over => {}
+    }
+}
+
+/// Waits until it is told to stop, and then until nothing is under way.
+async fn ended(stop: CancellationToken, under_way: Arc<watch::Sender<usize>>) {
+    stop.cancelled().await;
+    let mut count = under_way.subscribe();
+    // The sender is our own: it cannot go first.
+    let _none = count.wait_for(|count| *count == 0).await;
+}
+
+/// A reconcile that is counted until it ends, or is dropped.
+struct UnderWay<'a>(&'a watch::Sender<usize>);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|n| *n += 1);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n = n.saturating_sub(1));
     }
 }
 
@@ -196,6 +235,18 @@ mod tests {
         assert_eq!(pause(&silent, 99), LONGEST_SILENCE);
         assert_eq!(pause(&Failure::Refused(String::new()), 99), LONGEST_REFUSAL);
         assert!(pause(&Failure::Conflict(String::new()), 99) <= Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_waited_for_and_nothing_else() {
+        let (stop, count) = (CancellationToken::new(), Arc::new(watch::Sender::new(0_usize)));
+        let over = tokio::spawn(ended(stop.clone(), Arc::clone(&count)));
+        let one = UnderWay::begin(&count);
+        stop.cancel();
+        tokio::task::yield_now().await;
+        assert!(!over.is_finished(), "a reconcile is under way");
+        drop(one);
+        tokio::time::timeout(Duration::from_secs(5), over).await.unwrap().unwrap();
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl Jobs {
     /// Asks the database, as its root.
     async fn sql(&self, statement: &str) -> Result<String> {
         let script = format!(
-            "MYSQL_PWD=for-tests-only mariadb --no-defaults -h 127.0.0.1 -u root -N powerjob -e \"{statement}\""
+            "MYSQL_PWD=for-tests-only mariadb --no-defaults -h mariadb -u root -N powerjob -e \"{statement}\""
         );
         self.field.ground.exec("mariadb-0", &["sh", "-c", &script]).await
     }
