@@ -23,8 +23,11 @@ const WORKER: &str = include_str!("../ground/manifests/powerjob-worker.yaml");
 const SERVERS: [&str; 2] = ["powerjob-server-0", "powerjob-server-1"];
 const HTTP: u16 = 7700;
 const WORKERS: u32 = 3;
-/// Seconds between two firings of the cron job.
-const EVERY_S: u64 = 15;
+/// The cron jobs, and the seconds between two of their firings. PowerJob looks for what is due every 15 s, one firing of a job at
+/// a time: of a job that is due as often it skips a firing of its own accord when the look of the next owner comes later than
+/// that of the one before (measured: powerjob §1.8). Such a skip is counted and told; the slower job may not miss any.
+const CRON: [(&str, &str, u64); 2] =
+    [("every-15-s", "0/15 * * * * ?", 15), ("every-30-s", "0/30 * * * * ?", 30)];
 
 /// The scheduler, and what is run on it.
 struct Jobs {
@@ -97,7 +100,9 @@ impl Jobs {
             if known == WORKERS as usize { Ok(()) } else { bail!("{list}") }
         })
         .await?;
-        self.save("every-15-s", "CRON", "0/15 * * * * ?", "sofa.Echo", "tick").await?;
+        for (name, expression, _) in CRON {
+            self.save(name, "CRON", expression, "sofa.Echo", "tick").await?;
+        }
         self.sleep = self.save("sleep", "API", "", "sofa.Sleep", "1").await?;
         eventually("the cron job runs", seconds(90), async || {
             let count = self.count("status = 5").await?;
@@ -153,7 +158,18 @@ impl Jobs {
         self.field.ready(ROLLOUT).await
     }
 
-    /// Every instance so far has succeeded, and no firing of the cron job is missing.
+    /// The firings of a cron job that never came, by the gaps between those that did.
+    async fn skipped(&self, name: &str, every_s: u64) -> Result<u64> {
+        let of = format!("job_id = (SELECT id FROM job_info WHERE job_name = '{name}')");
+        let fired = self
+            .sql(&format!("SELECT expected_trigger_time FROM instance_info WHERE {of} ORDER BY 1"))
+            .await?;
+        let times: Vec<u64> = fired.lines().filter_map(|l| l.trim().parse().ok()).collect();
+        ensure!(times.len() > 3, "{name} has hardly run: {fired}");
+        Ok(times.windows(2).map(|w| ((w[1] - w[0]) / (every_s * 1000)).saturating_sub(1)).sum())
+    }
+
+    /// Every instance so far has succeeded, and no firing of the slower cron job is missing.
     async fn nothing_is_lost(&self) -> Result<u64> {
         eventually("what is due has run", seconds(150), async || {
             // What is due later belongs to whoever comes later.
@@ -166,13 +182,11 @@ impl Jobs {
             .sql("SELECT job_id, status, result FROM instance_info WHERE status NOT IN (1, 2, 3, 5)")
             .await?;
         ensure!(failed.trim().is_empty(), "instances failed:\n{failed}");
-        let cron = "job_id = (SELECT id FROM job_info WHERE job_name = 'every-15-s') AND status = 5";
-        let fired = self
-            .sql(&format!("SELECT expected_trigger_time FROM instance_info WHERE {cron} ORDER BY 1"))
-            .await?;
-        let times: Vec<u64> = fired.lines().filter_map(|l| l.trim().parse().ok()).collect();
-        let missing: Vec<&[u64]> = times.windows(2).filter(|w| w[1] - w[0] > EVERY_S * 1000 + 500).collect();
-        ensure!(missing.is_empty(), "firings are missing between {missing:?}");
+        for (name, _, every_s) in CRON {
+            let skipped = self.skipped(name, every_s).await?;
+            println!("PowerJob: {name}: {skipped} firings skipped by PowerJob itself");
+            ensure!(skipped == 0 || every_s == 15, "{name}: {skipped} firings are missing");
+        }
         self.count("status = 5").await
     }
 }
