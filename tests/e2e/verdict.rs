@@ -148,11 +148,17 @@ impl Judge<'_> {
         let others = || {
             before.pods.iter().filter(move |(name, _)| *name != pod && role(cluster, name) == Some(stop.role))
         };
-        let down: Vec<_> = others().filter(|(_, p)| !p.ready).map(|(name, _)| name).collect();
+        // Between two looks it may have come back, and then the stop came: only who was down at both was down.
+        let after = log.get(stop.moment + 1);
+        let works = |(name, pod): (&String, &Pod)| {
+            let later = after.and_then(|moment| moment.pods.get(name));
+            pod.ready || later.is_some_and(|later| later.uid == pod.uid && later.ready)
+        };
+        let down: Vec<_> = others().filter(|other| !works(*other)).map(|(name, _)| name).collect();
         self.require(down.is_empty(), Invariant::I2Share, || {
             format!("{pod} was stopped while {down:?} were down")
         });
-        let (all, left) = (others().count() + 1, others().filter(|(_, p)| p.ready).count());
+        let (all, left) = (others().count() + 1, others().filter(|other| works(*other)).count());
         let enough = if before.peers.is_empty() { left > 0 } else { left * 2 > all };
         self.require(stop.role != 0 || all == 1 || enough, Invariant::I1Quorum, || {
             format!("{pod} was stopped, and {left} of {all} metas were left")

@@ -86,12 +86,23 @@ fn pods_of_other_clusters_are_nobodys() {
     assert_eq!(role("prod", "client-0"), None);
 }
 
+/// From this moment to the next: between two looks it may have come back.
 fn ready(log: &mut [Moment], moment: usize, name: &str, is: bool) {
-    log[moment].pods.get_mut(name).expect("a pod").ready = is;
+    for moment in &mut log[moment..=moment + 1] {
+        moment.pods.get_mut(name).expect("a pod").ready = is;
+    }
 }
 
 /// The wrong that is done, and all that it breaks.
 type Case = (&'static str, fn(&mut [Moment]), &'static [Invariant]);
+
+#[test]
+fn who_came_back_between_two_looks_was_not_down() {
+    let found = found(|log| {
+        log[META_STOPS].pods.get_mut("prod-meta-1").expect("a pod").ready = false;
+    });
+    assert!(found.is_empty(), "{found:?}");
+}
 
 #[test]
 fn each_broken_invariant_is_found() {
