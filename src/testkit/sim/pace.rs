@@ -43,7 +43,13 @@ pub(super) fn pause(
         (_, Wake::Slowly) => SLOWLY,
         (_, Wake::At(at)) => u64::try_from(at.since(now).as_millis()).unwrap_or(SLOWLY).clamp(100, SLOWLY),
     };
-    (wait, idle && matches!(decision.wake, Wake::Slowly | Wake::At(_)), said)
+    // Who looks again within seconds does not rest.
+    let slow = match decision.wake {
+        Wake::Slowly => true,
+        Wake::At(_) => wait > SOON,
+        Wake::Now | Wake::Soon => false,
+    };
+    (wait, idle && slow, said)
 }
 
 /// What the operator is about to do, or waits for.
