@@ -43,7 +43,7 @@ fn rolling_change() -> Vec<Moment> {
     for name in [META, DATA] {
         let next = |change: &dyn Fn(&mut Moment), log: &mut Vec<Moment>| {
             let mut moment = log[log.len() - 1].clone();
-            moment.at += Duration::from_secs(5);
+            moment.at += Duration::from_secs(2);
             change(&mut moment);
             log.push(moment);
         };
@@ -129,7 +129,11 @@ fn each_broken_invariant_is_found() {
         ),
         (
             "the next before it is back",
-            |l| l[DATA_STOPS].pods.get_mut(META).expect("a pod").address = None,
+            |l| {
+                for moment in &mut l[DATA_STOPS..=DATA_STOPS + 1] {
+                    moment.pods.get_mut(META).expect("a pod").address = None;
+                }
+            },
             &[I::I5OneActor],
         ),
         ("no reason", |l| l[0].told.act = None, &[I::I6Reason]),
@@ -155,7 +159,11 @@ fn each_broken_invariant_is_found() {
         ),
         (
             "push is open",
-            |l| drop(l[META_STOPS].closed.insert("prod-session-0".to_owned(), false)),
+            |l| {
+                for moment in &mut l[META_STOPS..=META_STOPS + 1] {
+                    moment.closed.insert("prod-session-0".to_owned(), false);
+                }
+            },
             &[I::I10PushClosed],
         ),
         (
