@@ -50,7 +50,12 @@ fn rolling_change() -> Vec<Moment> {
         next(&|m| m.told.act = act("RestartPods", name), &mut log);
         next(&|m| drop(m.pods.remove(name)), &mut log);
         next(&|m| drop(m.pods.insert(name.to_owned(), pod(name, 1))), &mut log);
-        next(&|m| drop(m.told.done.insert(format!("{name}/1"))), &mut log);
+        next(
+            &|m| {
+                m.told.done.insert(format!("{name}/1"));
+            },
+            &mut log,
+        );
     }
     let mut end = log[log.len() - 1].clone();
     end.closed.insert("prod-session-0".to_owned(), false);
@@ -107,7 +112,7 @@ fn who_came_back_between_two_looks_was_not_down() {
 #[test]
 fn each_broken_invariant_is_found() {
     use Invariant as I;
-    let cases: [Case; 16] = [
+    let cases: [Case; 15] = [
         ("a second meta is down", |l| ready(l, META_STOPS, "prod-meta-1", false), &[I::I1Quorum, I::I2Share]),
         (
             "the other data is down",
@@ -150,11 +155,6 @@ fn each_broken_invariant_is_found() {
         (
             "paused long ago",
             |l| l[..=META_STOPS].iter_mut().for_each(|m| m.told.paused = true),
-            &[I::I9ObeysPause],
-        ),
-        (
-            "not written down",
-            |l| l[META_STOPS..].iter_mut().for_each(|m| m.told.act = act("ClosePush", "nobody")),
             &[I::I9ObeysPause],
         ),
         (
