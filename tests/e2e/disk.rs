@@ -45,8 +45,8 @@ async fn a_full_disk_stops_one_meta_and_no_more() {
             (json!({"replicas": 3, "podTemplate": overlay, "resources": memory}), json!({"replicas": 1}));
         field.started(&json!({"meta": meta, "data": one, "session": one})).await?;
         let full = follower(&field).await?;
-        let fill = format!("dd if=/dev/zero of={RAFT_DATA}/full bs=1M; df {RAFT_DATA} | tail -n 1");
-        let told = field.ground.exec(&full, &["sh", "-c", &fill]).await?;
+        let filling = format!("dd if=/dev/zero of={RAFT_DATA}/full bs=1M; df {RAFT_DATA} | tail -n 1");
+        let told = field.ground.exec(&full, &["sh", "-c", &filling]).await?;
         ensure!(told.contains("100%"), "{full} has room left: {told}");
         // Its log has room that it took in advance: while its process lives the meta goes on, and does not say anything.
         writes(&field).await?;

@@ -43,7 +43,7 @@ async fn roll(field: &Field, edit: serde_json::Value) -> Result<()> {
     ensure!(stops.len() == 7, "each server is stopped once: {stops:?}");
     println!(
         "rolling change: {:.0} s from the first stop to the last",
-        (stops[6].at - stops[0].at).as_secs_f64()
+        stops[6].at.saturating_sub(stops[0].at).as_secs_f64()
     );
     Ok(())
 }

@@ -27,6 +27,7 @@ pub(crate) struct Pod {
 }
 
 /// What the cluster's object said.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) generation: u64,
@@ -170,8 +171,8 @@ impl Judge<'_> {
             format!("{pod} was stopped, and {left} of {all} DataServers were left")
         });
         let paused = log[..=stop.moment].iter().rev().take_while(|m| m.told.paused).last();
-        let long = paused.is_some_and(|since| stop.at.saturating_sub(since.at) > CROSSING);
-        self.require(!long, Invariant::I9ObeysPause, || {
+        let overdue = paused.is_some_and(|since| stop.at.saturating_sub(since.at) > CROSSING);
+        self.require(!overdue, Invariant::I9ObeysPause, || {
             format!("{pod} was stopped although spec.paused was set")
         });
     }

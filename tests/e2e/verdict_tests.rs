@@ -15,6 +15,7 @@ fn pod(name: &str, turn: u32) -> Pod {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a moment has it")]
 fn act(kind: &str, pod: &str) -> Option<(String, BTreeSet<String>)> {
     Some((kind.to_owned(), [format!("{pod}/0")].into()))
 }
