@@ -12,6 +12,7 @@ use super::clock::now;
 use super::context::Context;
 use super::gather::port;
 use super::kind::{Kind, Planned, Referred};
+use super::service;
 use crate::api::v1alpha1::{ClusterStatus, DrmCluster, DrmClusterSpec, Role};
 use crate::build::Build;
 use crate::effects::Recorded;
@@ -19,8 +20,7 @@ use crate::kube_io::KubeError;
 use crate::observe::{
     Fact, Kubernetes, Listed, Member, Pod, ServerView, ServiceWorld, Unknown, drmdata_view, port_view,
 };
-use crate::plan::{Decision, Memory, ServiceInput, ServiceTarget, drm_target, plan_service};
-use crate::status::{ServiceView, service_status};
+use crate::plan::{Decision, Memory, ServiceTarget, drm_target};
 use crate::types::Moment;
 use crate::validate::{
     ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, Product, References, ValidDrm,
@@ -94,19 +94,11 @@ impl Kind for Drm {
         memory: &Memory,
         now: Moment,
     ) -> Decision {
-        plan_service(&ServiceInput {
-            now,
-            generation: own.generation,
-            deleting: own.deleting,
-            target,
-            world,
-            memory,
-        })
+        service::decide(own, target, world, memory, now)
     }
 
     fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
-        let view = ServiceView { target: &planned.target, world: &planned.world, software: Product::Drm };
-        service_status(&planned.subject(), &view, &planned.decision.report, memory, old)
+        service::status(planned, memory, old)
     }
 
     fn kubernetes(world: &ServiceWorld) -> &Kubernetes {

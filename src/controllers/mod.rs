@@ -19,6 +19,7 @@ mod reconcile;
 mod registry;
 mod run;
 mod scheduler;
+mod service;
 
 pub use context::{Admins, Context, Settings};
 pub use reconcile::{Reconciled, explain};

@@ -14,14 +14,14 @@ use super::clock::now;
 use super::context::Context;
 use super::kind::{Kind, Planned, Referred};
 use super::ports::KubePorts;
+use super::service;
 use crate::admin::scheduler::antscheduler::unreported;
 use crate::api::v1alpha1::{ClusterStatus, Engine, Role, SchedulerCluster, SchedulerClusterSpec};
 use crate::build::Build;
 use crate::effects::{Failure, Recorded};
 use crate::kube_io::KubeError;
 use crate::observe::{Fact, Kubernetes, Listed, Member, Pod, ServerView, ServiceWorld, Unknown, port_view};
-use crate::plan::{Decision, Memory, ServiceInput, ServiceTarget, plan_service, scheduler_target};
-use crate::status::{ServiceView, service_status};
+use crate::plan::{Decision, Memory, ServiceTarget, scheduler_target};
 use crate::types::Moment;
 use crate::validate::{
     ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, Product, References,
@@ -125,20 +125,11 @@ impl Kind for Schedulers {
         memory: &Memory,
         now: Moment,
     ) -> Decision {
-        plan_service(&ServiceInput {
-            now,
-            generation: own.generation,
-            deleting: own.deleting,
-            target,
-            world,
-            memory,
-        })
+        service::decide(own, target, world, memory, now)
     }
 
     fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
-        let software = planned.valid.common.product;
-        let view = ServiceView { target: &planned.target, world: &planned.world, software };
-        service_status(&planned.subject(), &view, &planned.decision.report, memory, old)
+        service::status(planned, memory, old)
     }
 
     fn kubernetes(world: &ServiceWorld) -> &Kubernetes {
