@@ -21,7 +21,7 @@ use sofa_operator::plan::{Memory, Planted};
 use stateright::{Checker, Model, Property};
 
 use state::{First, METAS, Phase, Pod, SESSIONS, Servers, Spec, State, Switch, Turn, Volume};
-use step::{Action, World};
+use step::{Action, Begins, World};
 use view::Setting;
 
 /// Steps after which a run in a fair environment has to rest: a full rollout takes about 120.
@@ -38,7 +38,16 @@ impl Model for Explored {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![if self.world.first_start { nothing_yet(&self.world) } else { running(&self.world) }]
+        let world = &self.world;
+        vec![match world.begins {
+            Begins::Running => running(world),
+            Begins::FirstStart => nothing_yet(world),
+            Begins::VolumesLost => {
+                let lost = [1, 2].map(Action::LoseVolume).into_iter();
+                let before = State { faults: world.faults + 2, ..running(world) };
+                lost.fold(before, |state, action| world.step(&state, action))
+            }
+        }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -188,8 +197,9 @@ fn nothing_yet(world: &World) -> State {
     state
 }
 
-const RAFT: Setting = Setting { raft: true, group: false, majority: Automation::Automatic };
-const DATABASE: Setting = Setting { raft: false, group: false, majority: Automation::Manual };
+const RAFT: Setting = Setting { raft: true, group: false, majority: Automation::Automatic, confirms: true };
+const DATABASE: Setting =
+    Setting { raft: false, group: false, majority: Automation::Manual, confirms: false };
 
 fn explore(name: &str, world: World) {
     let began = Instant::now();
@@ -211,7 +221,7 @@ fn explore(name: &str, world: World) {
 }
 
 fn world(setting: Setting) -> World {
-    World { setting, planted: None, faults: faults(), first_start: false, looks_for: &[] }
+    World { setting, planted: None, faults: faults(), begins: Begins::Running, looks_for: &[] }
 }
 
 /// How many faults may happen in one history; `FAULTS=2` explores deeper than CI does.
@@ -231,17 +241,26 @@ fn a_rollout_of_6x() {
 
 #[test]
 fn a_first_start_of_5x() {
-    explore("5.x first start", World { first_start: true, ..world(RAFT) });
+    explore("5.x first start", World { begins: Begins::FirstStart, ..world(RAFT) });
 }
 
 #[test]
 fn a_first_start_of_6x() {
-    explore("6.x first start", World { first_start: true, ..world(DATABASE) });
+    explore("6.x first start", World { begins: Begins::FirstStart, ..world(DATABASE) });
+}
+
+/// A majority is lost with its volumes: the survivor that a person confirms begins anew, and blank members join it.
+#[test]
+fn a_new_beginning_of_5x() {
+    explore("5.x, two volumes of metas lost", World { begins: Begins::VolumesLost, ..world(RAFT) });
 }
 
 #[test]
 fn a_rollout_in_a_push_group() {
-    explore("5.x push group", world(Setting { group: true, majority: Automation::Manual, ..RAFT }));
+    explore(
+        "5.x push group",
+        world(Setting { group: true, majority: Automation::Manual, confirms: false, ..RAFT }),
+    );
 }
 
 /// Each planted fault is found, by the invariant that it breaks. One fault of the surroundings is enough for most of them.

@@ -57,13 +57,24 @@ pub(crate) enum Action {
     OtherRests,
 }
 
+/// With what a history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// All serve, and the spec has just been changed.
+    Running,
+    /// Nothing is there yet but a spec.
+    FirstStart,
+    /// All served, the spec has just been changed, and two of three metas are gone with their volumes.
+    VolumesLost,
+}
+
 /// The model: which cluster, with which fault planted in the planner.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct World {
     pub(crate) setting: Setting,
     pub(crate) planted: Option<Planted>,
     pub(crate) faults: u8,
-    pub(crate) first_start: bool,
+    pub(crate) begins: Begins,
     /// Which invariants are looked at; empty: all of them.
     pub(crate) looks_for: &'static [Invariant],
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{Automation, MembershipKind, OnTimeout, Role, Strategy};
 use sofa_operator::observe::{
-    Actor, Addresses, Claim, Counts, DataView, Fact, Genesis, GroupView, Kubernetes, Lists, MetaView, Node,
-    Pod as SeenPod, PodPhase, RegistryWorld, SessionView, Standing, Trouble, Unknown, Workload,
+    Actor, Addresses, Claim, Counts, DataView, Fact, Genesis, GroupView, Kubernetes, Lists, Member, MetaView,
+    Node, Pod as SeenPod, PodPhase, RegistryWorld, SessionView, Standing, Trouble, Unknown, Workload,
 };
 use sofa_operator::plan::invariants::{PodTruth, Truth};
 use sofa_operator::plan::{Admission, RegistryTarget, RoleTarget, VerifyRule};
@@ -24,6 +24,8 @@ pub(crate) struct Setting {
     pub(crate) raft: bool,
     pub(crate) group: bool,
     pub(crate) majority: Automation,
+    /// Whether a person confirms what the spec leaves to one: a survivor where a volume of a meta is lost too.
+    pub(crate) confirms: bool,
 }
 
 /// What each session's clients have, and with two data nodes each of them holds all of it (5.x) or its share twice.
@@ -42,12 +44,19 @@ pub(crate) fn target(setting: Setting, state: &State) -> RegistryTarget {
         admission: Admission::Open,
         verify: VerifyRule { percent: 90, timeout: Duration::from_mins(20), on_timeout: OnTimeout::Hold },
         majority: setting.majority,
-        confirm: None,
+        confirm: confirmation(setting, state),
         push_group: setting.group.then(|| "city".parse().expect("a name")),
         close_sites: BTreeSet::new(),
         renew_off: false,
         start_budget: Duration::from_mins(5),
     }
+}
+
+/// The best survivor of the loss that stands in the status.
+fn confirmation(setting: Setting, state: &State) -> Option<(String, Member)> {
+    let volume_lost = state.servers.volumes.iter().any(|v| !v.marked);
+    let incident = state.memory.incident.as_ref().filter(|_| setting.confirms && volume_lost)?;
+    Some((incident.id.clone(), *incident.survivors.first()?))
 }
 
 /// What is seen of these servers at a moment.

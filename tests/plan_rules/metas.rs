@@ -442,3 +442,54 @@ fn blank_metas_are_let_in_one_after_the_other() {
     });
     assert!(act_of(&joining).is_none_or(|a| a.kind != ActKind::ReleasePods), "{joining:?}");
 }
+
+/// Two of three volumes are lost with their nodes: the survivor that a person confirms begins anew, and while that loss is not
+/// over the blank ones are let in, one after the other.
+#[test]
+fn after_a_new_beginning_blank_metas_are_let_in() {
+    let mut cluster = at_rest();
+    let survivor = Member::new(META, 0);
+    let own = cluster.address(survivor).unwrap();
+    let lost = |world: &mut RegistryWorld| {
+        leaderless(world);
+        for ordinal in [1, 2] {
+            let member = Member::new(META, ordinal);
+            (pod(world, member).phase, pod(world, member).address) = (PodPhase::Held, None);
+            world.kubernetes.claims.get_mut(&member).unwrap().marked = false;
+            world.metas.remove(&member);
+        }
+    };
+    let found = decide(&cluster, &remembered(&cluster), lost);
+    assert_eq!(first_wait(&found).0, Reason::MetaMajorityLost);
+    cluster.target.confirm = found.memory.incident.clone().map(|incident| (incident.id, survivor));
+    let goes_on = decide(&cluster, &found.memory, lost);
+    assert_eq!(act(&goes_on), Some(ActKind::ResetPeer));
+    let done = decide(&cluster, &goes_on.memory, lost);
+    assert_eq!(done.command, Some(Command::ResetPeer { survivor: own }));
+    cluster.wait(Duration::from_secs(2));
+    let alone = |world: &mut RegistryWorld| {
+        lost(world);
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&survivor) {
+            value.standing = Standing::Leader;
+            value.peers = Some([own].into());
+            value.push = Some(PushSwitch::Closed);
+            value.lists = Some(Lists { metas: [own].into(), ..Lists::default() });
+        }
+        for fact in world.sessions.values_mut() {
+            if let Fact::Known { value, .. } = fact {
+                value.push = Some(PushSwitch::Closed);
+            }
+        }
+    };
+    let mut decision = decide(&cluster, &done.memory, alone);
+    for _ in 0..4 {
+        if act(&decision) == Some(ActKind::ReleasePods) {
+            break;
+        }
+        cluster.wait(Duration::from_secs(2));
+        decision = decide(&cluster, &decision.memory, alone);
+    }
+    let first = decision.memory.run.unwrap().act.unwrap().act;
+    let members: Vec<Member> = first.targets.iter().map(|t| t.member).collect();
+    assert_eq!((first.kind, members), (ActKind::ReleasePods, vec![Member::new(META, 1)]));
+}

@@ -77,8 +77,9 @@ impl Picture<'_> {
         let joining = self.pods(Role::Meta).find(|(m, p)| {
             p.phase != PodPhase::Held && (!self.is_known(*m) || p.address.is_none_or(|a| !group.contains(&a)))
         });
-        // What hinders another one that joins is said by whoever looks after it.
-        if joining.is_some() || memory.incident.is_some() {
+        // What hinders another one that joins is said by whoever looks after it. After a new beginning the survivor first has the
+        // group for itself, and push closed: blank members are what a recovery that lost their volumes ends with.
+        if joining.is_some() || self.recover(memory).is_some() {
             return None;
         }
         Some(release(&[(*blank, *pod)], "it is blank, and the only one that is let in now"))
