@@ -261,8 +261,12 @@ fn a_new_beginning_is_made_where_nothing_serves() {
 
 #[test]
 fn one_blank_meta_is_let_in_at_a_time() {
-    let release =
-        |members: &[Member]| Step::of([3, 2, 2], ActKind::ReleasePods, members, Command::ReleasePods);
+    let release = |members: &[Member]| {
+        Step::of([3, 2, 2], ActKind::ReleasePods, members, |targets| Command::ReleasePods {
+            targets,
+            blank: true,
+        })
+    };
     let blank = |member: Member, listens: bool| {
         move |s: &mut Step| {
             let pod = s.pod(member);

@@ -81,6 +81,7 @@ impl Story {
             started: Some(self.now),
             trouble: None,
             waived: false,
+            blank: false,
         };
         self.world.kubernetes.pods.insert(member, pod);
     }

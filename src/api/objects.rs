@@ -18,6 +18,17 @@ pub const RESTART: &str = "middleware.sofastack.io/restart";
 pub const CONFIG: &str = "middleware.sofastack.io/config";
 /// The scheduling gate that the pods of raft metas are born with.
 pub const ADMISSION_GATE: &str = "middleware.sofastack.io/admission";
+/// The annotation of a raft meta's pod that says what its volume may be, set with the lifting of its gate: [`BLANK`], or else
+/// it starts only where it finds raft data. A claim may be lost between the lifting and the start.
+pub const RAFT_DATA: &str = "middleware.sofastack.io/raft-data";
+/// Its value for a meta that is let in as a blank one.
+pub const BLANK: &str = "blank";
+/// Its value for a meta whose volume is a member's.
+pub const KEPT: &str = "kept";
+/// The init container that looks at it.
+pub const RAFT_DATA_GUARD: &str = "raft-data";
+/// The exit code by which that container says that the volume is empty.
+pub const VOLUME_EMPTY: u8 = 66;
 /// The label by which workers of a PowerJob cluster, in its namespace, are let in; its value is the cluster's name.
 pub const WORKER_OF: &str = "middleware.sofastack.io/worker-of";
 /// `app.kubernetes.io/name` of the operator's own pods, and the field manager of everything that it writes.

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::server::{ConfigFile, Server, Shape, env, reachable};
+use super::server::{ConfigFile, Server, Shape, env, env_of_field, reachable};
 use super::{names, overlay, probes, revision};
 use crate::api::objects;
 use crate::api::objects::HOME;
@@ -26,6 +26,15 @@ use crate::validate::{Common, SizedResources, SizedStorage, ValidComponent};
 /// The name of the volume with a server's home: its data, its logs.
 const HOME_FOLDER: &str = "/home/sofa";
 const CONFIG_VOLUME: &str = "config";
+/// What the guard of a raft meta's volume runs. A volume may be lost after its meta was let in, and two metas that start on
+/// empty volumes elect each other and form a new, empty cluster (measured: sofaregistry §1, fact 5; §6).
+const GUARD: &str = r#"[ "$RAFT_DATA" = "$BLANK" ] || [ -n "$(ls -A "$DATA" 2> /dev/null)" ] || {
+  echo "$DATA is empty, and this meta was not let in as a blank one" > /dev/termination-log
+  exit "$VOLUME_EMPTY"
+}
+"#;
+/// Where a meta of 5.x keeps its raft log, in its home.
+const RAFT_FOLDER: &str = "raftData";
 /// The group of the images' user, so that it can write to its volume.
 const GROUP_ID: i64 = 10001;
 const NODE: &str = "kubernetes.io/hostname";
@@ -78,6 +87,7 @@ fn pod(shape: &Shape, component: &ValidComponent, server: &Server) -> PodSpec {
         affinity: affinity(common, component.role),
         automount_service_account_token: Some(false),
         containers: vec![container(shape, component, server)],
+        init_containers: server.gated.then(|| vec![guard(component)]),
         // Variables of other Services could be taken for properties: Spring reads `META_SERVER_PORT` as `meta.server.port`.
         enable_service_links: Some(false),
         scheduling_gates: gates(server),
@@ -143,10 +153,42 @@ fn spread(common: &Common, role: Role, key: &str) -> TopologySpreadConstraint {
     }
 }
 
+fn home() -> VolumeMount {
+    VolumeMount { name: HOME.to_owned(), mount_path: HOME_FOLDER.to_owned(), ..VolumeMount::default() }
+}
+
+/// What a container of a server may do: nothing beside what its user may.
+fn unprivileged() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
+        ..SecurityContext::default()
+    }
+}
+
+/// The init container that lets a raft meta start only on the volume with which it was let in.
+fn guard(component: &ValidComponent) -> Container {
+    Container {
+        name: objects::RAFT_DATA_GUARD.to_owned(),
+        image: Some(component.image.to_string()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: Some(["/bin/sh", "-c", GUARD].map(str::to_owned).to_vec()),
+        env: Some(vec![
+            env_of_field("RAFT_DATA", &format!("metadata.annotations['{}']", objects::RAFT_DATA)),
+            env("BLANK", objects::BLANK),
+            env("DATA", format!("{HOME_FOLDER}/{RAFT_FOLDER}")),
+            env("VOLUME_EMPTY", objects::VOLUME_EMPTY.to_string()),
+        ]),
+        // The same as the server's, so that the pod needs no more than that.
+        resources: Some(resources(&component.resources)),
+        security_context: Some(unprivileged()),
+        volume_mounts: Some(vec![home()]),
+        ..Container::default()
+    }
+}
+
 fn container(shape: &Shape, component: &ValidComponent, server: &Server) -> Container {
     let probes = &component.probes;
-    let home =
-        VolumeMount { name: HOME.to_owned(), mount_path: HOME_FOLDER.to_owned(), ..VolumeMount::default() };
     let config = shape.config_file.as_ref().map(|file| VolumeMount {
         name: CONFIG_VOLUME.to_owned(),
         mount_path: file.folder.to_owned(),
@@ -165,12 +207,8 @@ fn container(shape: &Shape, component: &ValidComponent, server: &Server) -> Cont
         readiness_probe: Some(probes::probe(&probes.readiness)),
         liveness_probe: Some(probes::probe(&probes.liveness)),
         resources: Some(resources(&component.resources)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
-            ..SecurityContext::default()
-        }),
-        volume_mounts: Some(std::iter::once(home).chain(config).collect()),
+        security_context: Some(unprivileged()),
+        volume_mounts: Some(std::iter::once(home()).chain(config).collect()),
         ..Container::default()
     }
 }

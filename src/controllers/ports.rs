@@ -14,7 +14,7 @@ use super::gather;
 use super::kind::{Kind, Planned};
 use crate::admin::answer::Answer;
 use crate::admin::transport::{Call, Content, NoAnswer, Server, Transport};
-use crate::api::objects::{ADMISSION_GATE, FINALIZER};
+use crate::api::objects::{ADMISSION_GATE, BLANK, FINALIZER, KEPT, RAFT_DATA};
 use crate::api::v1alpha1::{ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, Role};
 use crate::build::{Objects, StatefulSetChange, claim_name, role_name};
 use crate::effects::{
@@ -355,10 +355,11 @@ fn next_group(
 }
 
 impl<K: Kind> Pods for KubePorts<'_, K> {
-    async fn release(&mut self, target: &Target) -> Result<(), Failure> {
+    async fn release(&mut self, target: &Target, blank: bool) -> Result<(), Failure> {
         let Some(uid) = &target.uid else { return Ok(()) };
         let name = target.member.pod_name(self.cluster());
-        Ok(self.pods().lift_gate(&name, uid.as_str(), ADMISSION_GATE).await?)
+        let mark = (RAFT_DATA, if blank { BLANK } else { KEPT });
+        Ok(self.pods().lift_gate(&name, uid.as_str(), ADMISSION_GATE, mark).await?)
     }
 
     async fn stop(&mut self, target: &Target, how: Stop) -> Result<(), Failure> {

@@ -105,8 +105,8 @@ pub trait ClusterObjects {
 
 /// Acts on pods. A pod with another uid than the target's, or none at all, is a success: the target is gone.
 pub trait Pods {
-    /// Takes our scheduling gate off, and no other one.
-    fn release(&mut self, target: &Target) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Takes our scheduling gate off, and no other one, and says with it whether the pod may start on an empty volume.
+    fn release(&mut self, target: &Target, blank: bool) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Stops it.
     fn stop(&mut self, target: &Target, how: Stop) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Gives a StatefulSet other replicas.

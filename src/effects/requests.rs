@@ -65,7 +65,7 @@ pub fn requests(command: &Command) -> Vec<AdminRequest> {
                 form(*via, Method::Put, &format!("/opsapi/v1/server/group/join/{address}"), fields)
             })
             .collect(),
-        Command::ReleasePods(_)
+        Command::ReleasePods { .. }
         | Command::StopPods { .. }
         | Command::Scale { .. }
         | Command::PreRegister { .. }

@@ -132,9 +132,9 @@ async fn send<P: Ports>(
     ports: &mut P,
 ) -> Result<(), Failure> {
     match command {
-        Command::ReleasePods(targets) => {
+        Command::ReleasePods { targets, blank } => {
             for target in targets {
-                ports.release(target).await?;
+                ports.release(target, *blank).await?;
             }
             Ok(())
         }

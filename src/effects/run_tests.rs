@@ -59,7 +59,7 @@ impl ClusterObjects for Noted {
 }
 
 impl Pods for Noted {
-    async fn release(&mut self, target: &Target) -> Result<(), Failure> {
+    async fn release(&mut self, target: &Target, _: bool) -> Result<(), Failure> {
         self.note(format!("release {}", target.member))
     }
     async fn stop(&mut self, target: &Target, how: Stop) -> Result<(), Failure> {

@@ -20,20 +20,34 @@ impl PodWriter {
         Self { pods: Api::namespaced(client, namespace) }
     }
 
-    /// Takes one scheduling gate off. A pod that is gone, another one of its name, or one without the gate is no error.
+    /// Takes one scheduling gate off, and marks the pod with an annotation in the same write. A pod that is gone, another one of
+    /// its name, or one without the gate is no error.
     ///
     /// # Errors
     /// What the API server says.
-    pub async fn lift_gate(&self, name: &str, uid: &str, gate: &str) -> Result<(), KubeError> {
+    pub async fn lift_gate(
+        &self,
+        name: &str,
+        uid: &str,
+        gate: &str,
+        (key, value): (&str, &str),
+    ) -> Result<(), KubeError> {
         let Some(pod) = self.pods.get_opt(name).await?.filter(|p| p.uid().as_deref() == Some(uid)) else {
             return Ok(());
         };
         let gates = pod.spec.as_ref().and_then(|s| s.scheduling_gates.as_deref()).unwrap_or_default();
         let Some(index) = gates.iter().position(|g| g.name == gate) else { return Ok(()) };
         let gate_path = format!("/spec/schedulingGates/{index}");
+        let mark = if pod.metadata.annotations.is_some() {
+            let path = format!("/metadata/annotations/{}", key.replace('~', "~0").replace('/', "~1"));
+            json!({"op": "add", "path": path, "value": value})
+        } else {
+            json!({"op": "add", "path": "/metadata/annotations", "value": {key: value}})
+        };
         let steps = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "test", "path": format!("{gate_path}/name"), "value": gate},
+            mark,
             {"op": "remove", "path": gate_path},
         ]);
         let patch: json_patch::Patch =

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::Member;
-use crate::api::v1alpha1::Role;
+use crate::api::v1alpha1::{Reason, Role};
 use crate::types::{Moment, PodUid};
 
 /// The revision of a pod template: a hash of it.
@@ -21,7 +21,7 @@ pub struct Kubernetes {
     pub pods: BTreeMap<Member, Pod>,
     /// The StatefulSets that there are.
     pub workloads: BTreeMap<Role, Workload>,
-    /// The claims of members that there are.
+    /// The claims of members that there are, but for those that are being deleted: no new pod gets their volumes.
     pub claims: BTreeMap<Member, Claim>,
 }
 
@@ -44,6 +44,8 @@ pub struct Pod {
     pub trouble: Option<Trouble>,
     /// A person has said that it may be taken for gone, by an annotation on this very pod.
     pub waived: bool,
+    /// It was let in as a blank meta: it starts on an empty volume too.
+    pub blank: bool,
 }
 
 /// How far a pod is.
@@ -79,9 +81,20 @@ pub enum Trouble {
     Create,
     /// No node takes it.
     Unschedulable,
+    /// It is a meta that was not let in as a blank one, and its volume is empty.
+    VolumeEmpty,
 }
 
 impl Trouble {
+    /// The reason of whoever waits for a member that has it.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::VolumeEmpty => Reason::VolumeLost,
+            _ => Reason::MemberBroken,
+        }
+    }
+
     /// What it is, for a sentence that begins with the member's name.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
@@ -90,6 +103,10 @@ impl Trouble {
             Self::Crash => "its container ends again and again",
             Self::Create => "its container cannot be created",
             Self::Unschedulable => "no node takes it",
+            Self::VolumeEmpty => {
+                "its volume was a member's and is empty: bring the volume back, or delete its claim and its pod, and it is let \
+                 in as a blank member"
+            }
         }
     }
 }

@@ -11,7 +11,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Claim, Genesis, Kubernetes, Member, Node, Pod, PodPhase, Trouble, Workload};
-use crate::api::objects::{ADMISSION_GATE, REVISION, claim_name, role_name};
+use crate::api::objects::{
+    ADMISSION_GATE, BLANK, RAFT_DATA, RAFT_DATA_GUARD, REVISION, VOLUME_EMPTY, claim_name, role_name,
+};
 use crate::api::v1alpha1::Role;
 use crate::types::Moment;
 
@@ -116,6 +118,7 @@ fn read_pod(pod: &KubePod, role: Role, node: Node) -> Option<Pod> {
             .and_then(|c| Some(Moment::from(c.state.as_ref()?.running.as_ref()?.started_at.as_ref()?))),
         trouble: trouble(pod, container),
         waived: annotation(&pod.metadata, UNREACHABLE_ANNOTATION) == Some(ACCEPTED),
+        blank: annotation(&pod.metadata, RAFT_DATA) == Some(BLANK),
     })
 }
 
@@ -134,8 +137,14 @@ fn phase(pod: &KubePod, container: Option<&ContainerStatus>) -> PodPhase {
 
 /// What keeps a pod from working, by the words of its kubelet or of the scheduler.
 fn trouble(pod: &KubePod, container: Option<&ContainerStatus>) -> Option<Trouble> {
-    let waiting = container.and_then(|c| c.state.as_ref()?.waiting.as_ref()?.reason.as_deref());
-    match waiting {
+    let guards = pod.status.as_ref().and_then(|s| s.init_container_statuses.as_ref());
+    let guard = guards.and_then(|all| all.iter().find(|c| c.name == RAFT_DATA_GUARD));
+    if guard.is_some_and(has_found_nothing) {
+        return Some(Trouble::VolumeEmpty);
+    }
+    let waits = |c: &'_ ContainerStatus| c.state.as_ref()?.waiting.as_ref()?.reason.clone();
+    let waiting = guard.and_then(waits).or_else(|| container.and_then(waits));
+    match waiting.as_deref() {
         Some("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull") => {
             return Some(Trouble::Image);
         }
@@ -152,6 +161,13 @@ fn trouble(pod: &KubePod, container: Option<&ContainerStatus>) -> Option<Trouble
     conditions.into_iter().any(unschedulable).then_some(Trouble::Unschedulable)
 }
 
+/// Whether the container that looks for raft data ended because there is none, now or the last time that it ran.
+fn has_found_nothing(guard: &ContainerStatus) -> bool {
+    let states = [&guard.state, &guard.last_state].into_iter().flatten();
+    let mut ended = states.filter_map(|state| state.terminated.as_ref());
+    ended.any(|state| state.exit_code == i32::from(VOLUME_EMPTY))
+}
+
 /// A StatefulSet; `None` while it is being deleted: its pods are then made by nobody.
 fn read_workload(set: &StatefulSet) -> Option<Workload> {
     let spec = set.spec.as_ref().filter(|_| set.metadata.deletion_timestamp.is_none())?;
@@ -162,9 +178,9 @@ fn read_workload(set: &StatefulSet) -> Option<Workload> {
     })
 }
 
-/// The claim of a member of this cluster. One that is being deleted still holds its volume, but for no new pod.
+/// The claim of a member of this cluster; `None` while it is being deleted: it still holds its volume, but for no new pod.
 fn read_claim(cluster: &str, claim: &PersistentVolumeClaim) -> Option<(Member, Claim)> {
-    let called = name(&claim.metadata)?;
+    let called = name(&claim.metadata).filter(|_| claim.metadata.deletion_timestamp.is_none())?;
     let ordinal = called.rsplit_once('-')?.1.parse().ok()?;
     let role = Role::ALL.into_iter().find(|role| claim_name(cluster, *role, ordinal) == called)?;
     let marked = annotation(&claim.metadata, MEMBER_ANNOTATION) == Some(IS_MEMBER);
@@ -315,11 +331,36 @@ mod tests {
     }
 
     #[test]
+    fn a_meta_whose_volume_is_empty() {
+        let guard = |state: Value| {
+            pod(|p| {
+                p["status"]["initContainerStatuses"] = json!([{"name": RAFT_DATA_GUARD, "image": "", "imageID": "",
+                    "ready": false, "restartCount": 1, "state": state["now"], "lastState": state["before"]}]);
+            })
+        };
+        let ended = |code: u8| json!({"terminated": {"exitCode": code}});
+        let again = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        for (state, trouble) in [
+            (json!({"now": ended(VOLUME_EMPTY)}), Some(Trouble::VolumeEmpty)),
+            (json!({"now": again, "before": ended(VOLUME_EMPTY)}), Some(Trouble::VolumeEmpty)),
+            (json!({"now": again, "before": ended(127)}), Some(Trouble::Crash)),
+            (json!({"now": {"waiting": {"reason": "ErrImagePull"}}}), Some(Trouble::Image)),
+            (json!({"now": ended(0)}), None),
+        ] {
+            assert_eq!(guard(state.clone()).trouble, trouble, "{state}");
+        }
+        assert!(pod(|p| p["metadata"]["annotations"][RAFT_DATA] = json!(BLANK)).blank);
+        assert!(!pod(|p| p["metadata"]["annotations"][RAFT_DATA] = json!("kept")).blank);
+    }
+
+    #[test]
     fn claims_and_workloads() {
-        let claim = |name: &str, mark: Value| {
+        let claim = |name: &str, mark: Value| -> PersistentVolumeClaim {
             let meta = json!({"name": name, "uid": "u", "annotations": {MEMBER_ANNOTATION: mark}});
             serde_json::from_value(json!({"metadata": meta})).unwrap()
         };
+        let mut going = claim("home-prod-meta-2", json!("true"));
+        going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:09Z")).unwrap();
         let set = json!({"metadata": {"name": "prod-data"}, "spec": {"replicas": 3, "serviceName": "", "selector": {},
             "template": {"metadata": {"labels": {"middleware.sofastack.io/revision": "r1"}}}}});
         let listed = Listed {
@@ -328,6 +369,7 @@ mod tests {
                 claim("home-prod-data-1", json!("no")),
                 claim("home-prod-x-meta-0", json!("true")),
                 claim("logs-prod-meta-0", json!("true")),
+                going,
             ],
             stateful_sets: vec![serde_json::from_value(set).unwrap()],
             ..Listed::default()

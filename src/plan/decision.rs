@@ -55,7 +55,12 @@ pub enum Wake {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
     /// Take the scheduling gate off these pods, each by its uid.
-    ReleasePods(Vec<Target>),
+    ReleasePods {
+        /// Which.
+        targets: Vec<Target>,
+        /// Whether they may start on an empty volume.
+        blank: bool,
+    },
     /// Stop these pods, each by its uid.
     StopPods {
         /// Which.

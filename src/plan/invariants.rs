@@ -151,7 +151,7 @@ pub fn judge(input: &RegistryInput<'_>, decision: &Decision, truth: &Truth) -> V
         judge.any_command(command);
         match command {
             Command::StopPods { targets, .. } => judge.stop(targets),
-            Command::ReleasePods(targets) => judge.release(targets),
+            Command::ReleasePods { targets, .. } => judge.release(targets),
             Command::ChangePeer { peers, .. } => judge.change_peer(peers),
             Command::ResetPeer { .. } => judge.reset(),
             Command::OpenPush { .. } => judge.open(),

@@ -56,7 +56,8 @@ const fn servers(role: Role) -> &'static str {
 #[must_use]
 pub fn command_sentence(command: &Command) -> String {
     match command {
-        Command::ReleasePods(targets) => format!("let {} start", names(targets)),
+        Command::ReleasePods { targets, blank: false } => format!("let {} start", names(targets)),
+        Command::ReleasePods { targets, blank: true } => format!("let {} start, blank", names(targets)),
         Command::StopPods { targets, how: Stop::Evict } => format!("evict {}", names(targets)),
         Command::StopPods { targets, how: Stop::Delete } => format!("delete the pod of {}", names(targets)),
         Command::ClosePush { via, sites } => format!("close push by {via}{}", and_sites(sites)),

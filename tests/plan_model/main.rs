@@ -52,7 +52,7 @@ impl Model for Explored {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.broken.is_none() {
-            World::fair(state, actions);
+            self.world.fair(state, actions);
             self.world.faulty(state, actions);
         }
     }
@@ -97,7 +97,7 @@ impl Explored {
             }
             path.push(print);
             let mut actions = Vec::new();
-            World::fair(&now, &mut actions);
+            self.world.fair(&now, &mut actions);
             let Some(action) = actions.last().copied() else { return false };
             now = self.world.step(&now, action);
             if now.broken.is_some() {
@@ -131,7 +131,7 @@ impl Explored {
                 _ => {}
             }
             let mut actions = Vec::new();
-            World::fair(&now, &mut actions);
+            self.world.fair(&now, &mut actions);
             let Some(action) = actions.last().copied() else { return false };
             now = self.world.step(&now, action);
         }
@@ -160,7 +160,7 @@ fn running(world: &World) -> State {
     let volume = Volume { claim: 0, marked: true, peers: if world.setting.raft { all } else { Vec::new() } };
     State {
         servers: Servers {
-            pods: [Pod { made: 0, template: 1, phase: Phase::Up, old: true }; 7],
+            pods: [Pod { old: true, ..Pod::new(0, 1, Phase::Up) }; 7],
             volumes: [volume.clone(), volume.clone(), volume],
             leader: 1,
             store: Switch::Open,
@@ -185,7 +185,7 @@ fn running(world: &World) -> State {
 /// Nothing is there yet but a spec.
 fn nothing_yet(world: &World) -> State {
     let mut state = running(world);
-    state.servers.pods = [Pod { made: 0, template: 2, phase: Phase::Gone, old: false }; 7];
+    state.servers.pods = [Pod::new(0, 2, Phase::Gone); 7];
     for volume in &mut state.servers.volumes[..METAS] {
         *volume = Volume { claim: 0, marked: false, peers: Vec::new() };
     }

@@ -44,6 +44,8 @@ pub(crate) struct Pod {
     pub(crate) phase: Phase,
     /// Its container runs for longer than any budget for starts.
     pub(crate) old: bool,
+    /// It was let in as a blank meta.
+    pub(crate) blank: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +54,7 @@ pub(crate) enum Phase {
     Gone,
     /// Held back by its scheduling gate.
     Held,
-    /// It comes up next, unless its template is broken.
+    /// It comes up next, unless its template is broken, or it is a meta that is not let in as a blank one and its volume is empty.
     Starting,
     /// It works.
     Up,
@@ -151,6 +153,11 @@ pub(crate) struct State {
 }
 
 impl Pod {
+    /// A pod as it is made from a template.
+    pub(crate) const fn new(made: u8, template: u8, phase: Phase) -> Self {
+        Self { made, template, phase, old: false, blank: false }
+    }
+
     /// Whether its process runs and answers.
     pub(crate) fn answers(self) -> bool {
         matches!(self.phase, Phase::Up | Phase::Orphan)
@@ -176,6 +183,11 @@ pub(crate) fn role_index(role: Role) -> usize {
 }
 
 impl Servers {
+    /// Whether a raft meta finds an empty volume on which it may not start.
+    pub(crate) fn refuses_to_start(&self, index: usize) -> bool {
+        index < METAS && !self.pods[index].blank && self.volumes[index].peers.is_empty()
+    }
+
     /// The raft group that leads, if one does: its peers and who follows them. Metas of 6.x are all of one group.
     pub(crate) fn group(&self, raft: bool) -> Option<(Peers, Vec<usize>)> {
         let up: Vec<usize> = (0..METAS).filter(|i| self.pods[*i].phase == Phase::Up).collect();

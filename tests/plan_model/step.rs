@@ -39,7 +39,7 @@ pub(crate) enum Action {
     Freeze(u8),
     /// All metas are lost at once, and come back on other addresses.
     PowerLoss,
-    /// A meta's volume is lost with its pod.
+    /// A meta's volume is lost: with its pod, if that has started.
     LoseVolume(u8),
     /// The data nodes lose publishers.
     LoseData,
@@ -85,11 +85,12 @@ impl World {
     }
 
     /// What may happen without anybody's fault: the environment goes on.
-    pub(crate) fn fair(state: &State, actions: &mut Vec<Action>) {
+    pub(crate) fn fair(&self, state: &State, actions: &mut Vec<Action>) {
         for (index, pod) in state.servers.pods.iter().enumerate() {
             let absent = state.templates[role_index(MEMBERS[index].role)] == 0;
             let goes_on = match pod.phase {
                 Phase::Gone => true,
+                Phase::Starting if self.setting.raft && state.servers.refuses_to_start(index) => false,
                 Phase::Starting => pod.template != BROKEN,
                 Phase::Orphan => index >= SESSIONS.start && state.servers.leader != u8::MAX,
                 _ => false,
@@ -135,11 +136,16 @@ impl World {
                 actions.push(Action::Freeze(index));
             }
         }
-        if self.setting.raft && state.servers.pods[1].answers() && state.first == First::Done {
-            actions.extend([Action::LoseVolume(1), Action::PowerLoss]);
-            if state.servers.pods[2].answers() {
-                actions.push(Action::LoseVolume(2));
+        if self.setting.raft && state.first == First::Done {
+            let has_volume = |i: usize| {
+                let pod = state.servers.pods[i];
+                pod.answers() || pod.phase == Phase::Starting && !state.servers.volumes[i].peers.is_empty()
+            };
+            if state.servers.pods[1].answers() {
+                actions.push(Action::PowerLoss);
             }
+            let volumes = [1_u8, 2].into_iter().filter(|i| has_volume(usize::from(*i)));
+            actions.extend(volumes.map(Action::LoseVolume));
         }
         if !state.servers.lacks && state.servers.pods[3].answers() {
             actions.push(Action::LoseData);
@@ -182,7 +188,10 @@ impl World {
                 volume.claim += 1;
                 volume.marked = false;
                 volume.peers.clear();
-                next.servers.pods[usize::from(index)].phase = Phase::Gone;
+                let pod = &mut next.servers.pods[usize::from(index)];
+                if pod.phase != Phase::Starting {
+                    pod.phase = Phase::Gone;
+                }
             }
             Action::LoseData => {
                 next.servers.lacks = true;
@@ -285,10 +294,11 @@ impl World {
                     state.servers.pods[index].phase = Phase::Gone;
                 }
             }
-            Command::ReleasePods(targets) => {
+            Command::ReleasePods { targets, blank } => {
                 for index in hit(&state.servers, targets) {
-                    if state.servers.pods[index].phase == Phase::Held {
-                        state.servers.pods[index].phase = Phase::Starting;
+                    let pod = &mut state.servers.pods[index];
+                    if pod.phase == Phase::Held {
+                        (pod.phase, pod.blank) = (Phase::Starting, *blank);
                     }
                 }
             }
@@ -333,8 +343,9 @@ impl World {
         match servers.pods[index].phase {
             Phase::Gone => {
                 let phase = if meta && self.setting.raft { Phase::Held } else { Phase::Starting };
-                servers.pods[index] = Pod { made: servers.pods[index].made + 1, template, phase, old: false };
+                servers.pods[index] = Pod::new(servers.pods[index].made + 1, template, phase);
             }
+            Phase::Starting if meta && self.setting.raft && servers.refuses_to_start(index) => {}
             Phase::Starting if meta && self.setting.raft => self.meta_starts(state, index),
             Phase::Starting | Phase::Orphan => {
                 servers.pods[index].phase = Phase::Up;
@@ -352,7 +363,8 @@ impl World {
     /// Blank metas elect each other; with one of them alone nothing happens until somebody joins it to a group. One that a
     /// group names already is in it.
     fn meta_starts(&self, state: &mut State, index: usize) {
-        state.servers.pods[index].phase = Phase::Up;
+        // Of one that has started it does not count any more.
+        (state.servers.pods[index].phase, state.servers.pods[index].blank) = (Phase::Up, false);
         let own = (u8::try_from(index).expect("few members"), state.servers.pods[index].made);
         let named = state.servers.volumes.iter().map(|v| &v.peers).find(|p| p.contains(&own)).cloned();
         if let Some(peers) = named.filter(|_| state.servers.volumes[index].peers.is_empty()) {

@@ -91,7 +91,17 @@ pub(crate) fn world(setting: Setting, state: &State, servers: &Servers, at: Mome
         if pod.phase == Phase::Gone || state.templates[role_index(member.role)] == 0 {
             continue;
         }
-        world.kubernetes.pods.insert(member, seen_pod(index, pod));
+        let trouble = match pod.phase {
+            Phase::Starting if setting.raft && servers.refuses_to_start(index) => Some(Trouble::VolumeEmpty),
+            Phase::Starting if pod.template == BROKEN => Some(Trouble::Crash),
+            _ => None,
+        };
+        let mut told = seen_pod(index, pod);
+        told.trouble = trouble;
+        if trouble == Some(Trouble::VolumeEmpty) {
+            told.started = None;
+        }
+        world.kubernetes.pods.insert(member, told);
         let unknown = match pod.phase {
             Phase::Frozen => Some(Unknown::TimedOut),
             Phase::Held => Some(Unknown::NotAsked),
@@ -157,8 +167,9 @@ fn seen_pod(index: usize, pod: Pod) -> SeenPod {
         phase,
         node: Node::Reachable,
         started: runs.then_some(started),
-        trouble: (pod.template == BROKEN && pod.phase == Phase::Starting).then_some(Trouble::Crash),
+        trouble: None,
         waived: false,
+        blank: pod.blank,
     }
 }
 

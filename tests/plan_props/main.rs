@@ -168,7 +168,7 @@ fn the_cases_reach_every_kind_of_act() {
             let written = decision.memory.run.as_ref().and_then(|r| r.act.as_ref());
             let kind = match (&decision.command, written) {
                 (Some(Command::StopPods { .. }), _) => "stop",
-                (Some(Command::ReleasePods(_)), _) => "release",
+                (Some(Command::ReleasePods { .. }), _) => "release",
                 (Some(Command::ChangePeer { .. }), _) => "changePeer",
                 (Some(Command::ClosePush { .. }), _) => "close",
                 (Some(Command::OpenPush { .. }), _) => "open",

@@ -416,6 +416,7 @@ fn pod(member: Member) -> Pod {
         started: Some(earlier(3600)),
         trouble: None,
         waived: false,
+        blank: false,
     }
 }
 

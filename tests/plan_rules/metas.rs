@@ -365,7 +365,7 @@ fn a_gate_that_is_lifted_is_not_lifted_again() {
     cluster.wait(Duration::from_secs(2));
     let memory = remembered(&cluster);
     assert!(
-        matches!(decide(&cluster, &memory, |_| {}).command, Some(Command::ReleasePods(targets)) if targets.len() == 3)
+        matches!(decide(&cluster, &memory, |_| {}).command, Some(Command::ReleasePods { targets, blank: true }) if targets.len() == 3)
     );
     let lifted = decide(&cluster, &memory, |world| {
         world.kubernetes.pods.values_mut().for_each(|p| p.phase = PodPhase::Starting);

@@ -49,6 +49,8 @@ pub(crate) struct Cluster {
     pub(crate) genesis: Genesis,
     /// Metas whose claims are marked as members'.
     pub(crate) marked: BTreeSet<Member>,
+    /// Metas that were let in as blank ones.
+    pub(crate) blank: BTreeSet<Member>,
     /// The raft group, by address.
     pub(crate) group: Addresses,
     pub(crate) push: PushSwitch,
@@ -82,6 +84,7 @@ impl Cluster {
             workloads: counts.iter().map(|(role, n)| (*role, workload(*n))).collect(),
             genesis: Genesis::Done,
             marked: (0..3).map(|n| Member::new(META, n)).collect(),
+            blank: BTreeSet::new(),
             push: PushSwitch::Open,
             sites: BTreeMap::new(),
             deleting: false,
@@ -178,6 +181,7 @@ impl Cluster {
             started: (phase != PodPhase::Held).then(|| Moment::from_millis(1_795_220_000_000)),
             trouble: None,
             waived: false,
+            blank: self.blank.contains(&member),
         }
     }
 
@@ -295,8 +299,11 @@ impl Cluster {
 
     fn run(&mut self, command: &Command) {
         match command {
-            Command::ReleasePods(targets) => {
+            Command::ReleasePods { targets, blank } => {
                 for target in targets {
+                    if *blank {
+                        self.blank.insert(target.member);
+                    }
                     self.servers.get_mut(&target.member).unwrap().phase = Some(PodPhase::Starting);
                 }
                 if self.group.is_empty() {

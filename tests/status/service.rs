@@ -131,6 +131,7 @@ fn pod(member: Member) -> Pod {
         started: Some(NOW),
         trouble: None,
         waived: false,
+        blank: false,
     }
 }
 

@@ -221,7 +221,7 @@ impl Picture<'_> {
             ));
         }
         if let Some(trouble) = pod.trouble {
-            return Err(Wait::new(Reason::MemberBroken, member, trouble.sentence()));
+            return Err(Wait::new(trouble.reason(), member, trouble.sentence()));
         }
         let message = match pod.phase {
             PodPhase::Held => "it is held back until it may start",

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::picture::Picture;
 use crate::api::v1alpha1::{ActKind, Reason, Role};
-use crate::observe::{Genesis, Member, Pod, PodPhase};
-use crate::plan::decision::Command;
+use crate::observe::{Genesis, Member, Node, Pod, PodPhase};
+use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::planted::Planted;
@@ -15,6 +15,9 @@ use crate::plan::report::Wait;
 impl Picture<'_> {
     /// Held metas that may start now: those whose volume is known, those of the first start, or one blank one.
     pub(crate) fn release(&self, memory: &Memory) -> Option<Next> {
+        if let Some(next) = self.hold_again() {
+            return Some(next);
+        }
         let held: Vec<(Member, &Pod)> =
             self.pods(Role::Meta).filter(|(_, p)| p.phase == PodPhase::Held).collect();
         if held.is_empty() {
@@ -22,7 +25,7 @@ impl Picture<'_> {
         }
         let known: Vec<_> = held.iter().copied().filter(|(m, _)| self.is_known(*m)).collect();
         if !known.is_empty() {
-            return Some(release(&known, "their volumes are those of members"));
+            return Some(release(&known, false, "their volumes are those of members"));
         }
         match &self.w.genesis {
             Genesis::Never => Some(Next::wait(Wait::new(
@@ -35,12 +38,41 @@ impl Picture<'_> {
         }
     }
 
+    /// A meta that was let in with its volume and has lost it before it started: its pod is made again, and held. As it is it
+    /// starts on no empty volume; but that is not left to it alone.
+    fn hold_again(&self) -> Option<Next> {
+        if !self.is_raft() {
+            return None;
+        }
+        let (member, pod) = self.pods(Role::Meta).find(|(m, p)| {
+            p.may_run() && !p.blank && p.started.is_none() && p.node == Node::Reachable && !self.is_known(*m)
+        })?;
+        if self.t.paused {
+            return Some(Next::wait(Wait::new(
+                Reason::PausedBySpec,
+                member,
+                "its repair waits: spec.paused is set",
+            )));
+        }
+        if let Err(wait) = self.is_our_turn_to_repair() {
+            return Some(Next::wait(wait));
+        }
+        let target = Target { member, uid: Some(pod.uid.clone()) };
+        let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
+        let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
+        Some(Next::act(
+            act,
+            command,
+            "its volume was lost before it started: it is made again, and held back",
+        ))
+    }
+
     /// The metas of a first start, all of them together: a majority has to be there to elect one.
     fn release_founders(&self, held: &[(Member, &Pod)], claims: &BTreeSet<String>) -> Next {
         let founder = |m: &Member| self.w.kubernetes.claims.get(m).is_some_and(|c| claims.contains(&c.uid));
         let founders: Vec<_> = held.iter().copied().filter(|(m, _)| founder(m)).collect();
         if founders.len() == held.len() {
-            return release(&founders, "this is the first start of the cluster");
+            return release(&founders, true, "this is the first start of the cluster");
         }
         Next::Halt(Wait::new(
             Reason::VolumeLost,
@@ -52,9 +84,10 @@ impl Picture<'_> {
     /// One blank meta, while the others work without it.
     fn admit_one(&self, held: &[(Member, &Pod)], memory: &Memory) -> Option<Next> {
         if self.is_planted(Planted::ReleasesBlanks) {
-            return Some(release(held, "planted"));
+            return Some(release(held, true, "planted"));
         }
-        let (blank, pod) = held.first()?;
+        // Without a claim there is nothing to start on; it comes.
+        let (blank, pod) = held.iter().find(|(m, _)| self.w.kubernetes.claims.contains_key(m))?;
         if self.leader().is_none() {
             // The recovery decides. With no volume of a member left there is nothing to recover.
             let none_known = self.members(Role::Meta).all(|m| !self.is_known(m));
@@ -82,7 +115,7 @@ impl Picture<'_> {
         if joining.is_some() || self.recover(memory).is_some() {
             return None;
         }
-        Some(release(&[(*blank, *pod)], "it is blank, and the only one that is let in now"))
+        Some(release(&[(*blank, *pod)], true, "it is blank, and the only one that is let in now"))
     }
 
     /// Whether the volume of this meta is marked as a member's.
@@ -139,9 +172,9 @@ impl Picture<'_> {
     }
 }
 
-fn release(pods: &[(Member, &Pod)], why: &str) -> Next {
+fn release(pods: &[(Member, &Pod)], blank: bool, why: &str) -> Next {
     let targets: Vec<Target> =
         pods.iter().map(|(m, p)| Target { member: *m, uid: Some(p.uid.clone()) }).collect();
     let act = Act { kind: ActKind::ReleasePods, targets: targets.clone() };
-    Next::act(act, Command::ReleasePods(targets), why)
+    Next::act(act, Command::ReleasePods { targets, blank }, why)
 }

@@ -80,7 +80,7 @@ impl<'a> Picture<'a> {
             return Err(Wait::new(Reason::NodeUnreachable, member, "its node does not answer"));
         }
         if let Some(trouble) = pod.trouble {
-            return Err(Wait::new(Reason::MemberBroken, member, trouble.sentence()));
+            return Err(Wait::new(trouble.reason(), member, trouble.sentence()));
         }
         match self.view(member) {
             _ if pod.phase == PodPhase::Stopping => {

@@ -59,7 +59,10 @@ impl FakeCluster {
     fn node_for(&self, pod: &Value) -> Option<String> {
         let key = Key::of(pod);
         let claims = claims_of(&key, pod);
-        let bound = |c: &Key| self.objects.get(c).is_some_and(|c| text(c, "/status/phase") == "Bound");
+        let bound = |c: &Key| {
+            let claim = self.objects.get(c).filter(|c| text(c, "/metadata/deletionTimestamp").is_empty());
+            claim.is_some_and(|c| text(c, "/status/phase") == "Bound")
+        };
         if !claims.iter().all(bound) {
             return None;
         }

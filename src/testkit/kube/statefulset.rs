@@ -55,8 +55,15 @@ impl FakeCluster {
             let pod = Key::new("Pod", &key.namespace, &format!("{}-{ordinal}", key.name));
             match self.objects.get(&pod) {
                 None => self.make_pod(key, object, ordinal),
-                Some(present) if ordered && !is_ready(present) => break,
-                Some(_) => continue,
+                Some(present) => {
+                    if text(present, "/spec/nodeName").is_empty() {
+                        self.make_claims(key, object, ordinal);
+                    }
+                    if !ordered || is_ready(&self.objects[&pod]) {
+                        continue;
+                    }
+                    break;
+                }
             }
             if ordered {
                 break;
@@ -107,11 +114,11 @@ impl FakeCluster {
         set(&mut pod, &["metadata", "ownerReferences"], reference(key, owner));
         set(&mut pod, &["spec", "hostname"], name.clone().into());
         set(&mut pod, &["spec", "subdomain"], text(owner, "/spec/serviceName").into());
+        self.make_claims(key, owner, ordinal);
         let mut volumes = list(&pod, "/spec/volumes").to_vec();
         for template in list(owner, "/spec/volumeClaimTemplates") {
             let volume = text(template, "/metadata/name");
             let claim = format!("{volume}-{name}");
-            self.make_claim(key, template, &claim);
             volumes.retain(|v| text(v, "/name") != volume);
             volumes.push(json!({"name": volume, "persistentVolumeClaim": {"claimName": claim}}));
         }
@@ -119,6 +126,14 @@ impl FakeCluster {
         set(&mut pod, &["status"], json!({"phase": "Pending"}));
         // A name that is taken is tried again at the next step, as the controller does.
         let _taken = self.insert(pod);
+    }
+
+    /// The claims of a pod; also of one that has no node yet and has lost its claim.
+    fn make_claims(&mut self, key: &Key, owner: &Value, ordinal: u64) {
+        for template in list(owner, "/spec/volumeClaimTemplates") {
+            let claim = format!("{}-{}-{ordinal}", text(template, "/metadata/name"), key.name);
+            self.make_claim(key, template, &claim);
+        }
     }
 
     /// A claim that is there is used again: it outlives its pod.

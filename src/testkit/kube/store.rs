@@ -203,7 +203,7 @@ impl FakeCluster {
         self.controller_set(key, &["metadata", "finalizers"], left.into());
     }
 
-    /// Claims: bound at once, kept while a pod uses them (`kubernetes.io/pvc-protection`).
+    /// Claims: bound at once, kept while a pod uses them (`kubernetes.io/pvc-protection`); one that has no node yet does not.
     pub(super) fn step_claims(&mut self) {
         for key in self.keys("PersistentVolumeClaim") {
             let Some(claim) = self.objects.get(&key) else { continue };
@@ -218,9 +218,10 @@ impl FakeCluster {
             let used =
                 self.objects.iter().filter(|(k, _)| k.kind == "Pod" && k.namespace == key.namespace).any(
                     |(_, pod)| {
-                        list(pod, "/spec/volumes")
-                            .iter()
-                            .any(|v| text(v, "/persistentVolumeClaim/claimName") == key.name)
+                        !text(pod, "/spec/nodeName").is_empty()
+                            && list(pod, "/spec/volumes")
+                                .iter()
+                                .any(|v| text(v, "/persistentVolumeClaim/claimName") == key.name)
                     },
                 );
             if !used {

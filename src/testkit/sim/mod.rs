@@ -23,7 +23,7 @@ use super::Millis;
 use super::kube::{Cache, Crash, Key, NodeLoss, Write};
 use super::registry::ClientId;
 use super::world::World;
-use crate::api::objects::FINALIZER;
+use crate::api::objects::{FINALIZER, HOME};
 use crate::api::v1alpha1::{RegistryClusterSpec, Role};
 use crate::build::{Build, Objects};
 use crate::observe::Speech;
@@ -310,6 +310,25 @@ impl Sim {
                 self.person(&Write::Delete(gather::object_key(), super::kube::DeleteOptions::default()))?;
             }
             Act::Evict(pod) => self.person(&Write::Evict(Key::new("Pod", NAMESPACE, pod), None))?,
+            Act::LoseVolumes(pods) => {
+                for pod in *pods {
+                    let claim = Key::new("PersistentVolumeClaim", NAMESPACE, &format!("{HOME}-{pod}"));
+                    for key in [claim, Key::new("Pod", NAMESPACE, pod)] {
+                        self.person(&Write::Delete(key, super::kube::DeleteOptions::default()))?;
+                    }
+                }
+            }
+            Act::Confirm => {
+                let object = self.world.cluster.objects().get(&gather::object_key());
+                let incident = object.and_then(|o| o.pointer("/status/incident"));
+                let told = |pointer: &str| incident.and_then(|i| i.pointer(pointer)).cloned();
+                let confirm = json!({"incident": told("/id"), "survivor": told("/survivors/0")});
+                self.person(&Write::MergePatch(
+                    gather::object_key(),
+                    json!({"spec": {"recovery": {"metaMajority": {"confirm": confirm}}}}),
+                    super::kube::Part::Main,
+                ))?;
+            }
             Act::PowerLoss => {
                 for node in ["a", "b", "c", "d", "e"] {
                     self.world.lose_node(node, NodeLoss::PowerOff);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{CLUSTER, NAMESPACE};
 use crate::admin::answer::Answer;
 use crate::admin::transport;
+use crate::api::objects::{BLANK, KEPT, RAFT_DATA};
 use crate::api::objects::{FINALIZER, OPERATOR};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
@@ -146,7 +147,7 @@ impl<P: Processes + Send> ClusterObjects for SimPorts<'_, P> {
 }
 
 impl<P: Processes + Send> Pods for SimPorts<'_, P> {
-    async fn release(&mut self, target: &Target) -> Result<(), Failure> {
+    async fn release(&mut self, target: &Target, blank: bool) -> Result<(), Failure> {
         let Some((key, pod)) = self.pod(target) else { return Ok(()) };
         let gates =
             pod.pointer("/spec/schedulingGates").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -155,7 +156,8 @@ impl<P: Processes + Send> Pods for SimPorts<'_, P> {
             .filter(|g| g.get("name").and_then(Value::as_str) != Some(ADMISSION_GATE))
             .collect();
         let uid = target.uid.as_ref().map(crate::types::PodUid::as_str);
-        let patch = json!({"metadata": {"uid": uid}, "spec": {"schedulingGates": left}});
+        let mark = json!({RAFT_DATA: if blank { BLANK } else { KEPT }});
+        let patch = json!({"metadata": {"uid": uid, "annotations": mark}, "spec": {"schedulingGates": left}});
         self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
     }
 

@@ -27,6 +27,10 @@ pub enum Act {
     Delete,
     /// Somebody evicts a pod.
     Evict(String),
+    /// The volumes of these pods are lost with them: their claims and they are deleted.
+    LoseVolumes(&'static [&'static str]),
+    /// A person confirms the incident in the status, with the survivor that is named first.
+    Confirm,
     /// All nodes lose power.
     PowerLoss,
     /// They have it again.
@@ -143,6 +147,15 @@ fn of_one_line() -> Vec<Workload> {
             vec![
                 Step { when: at_once, act: Act::PowerLoss },
                 Step { when: After(60_000), act: Act::PowerBack },
+            ],
+        ),
+        story(
+            "volumes-lost-5",
+            Serving5,
+            false,
+            vec![
+                Step { when: at_once, act: Act::LoseVolumes(&["prod-meta-1", "prod-meta-2"]) },
+                Step { when: After(60_000), act: Act::Confirm },
             ],
         ),
         story("delete-5", Serving5, false, vec![Step { when: at_once, act: Act::Delete }]),

@@ -10,6 +10,7 @@ use super::super::registry::{FakeRegistry, Reply, Request, ServerLine, ServerRol
 use super::super::{Millis, Signal};
 use super::Processes;
 use super::entrypoint::Script;
+use crate::api::objects::{BLANK, RAFT_DATA, RAFT_DATA_GUARD, VOLUME_EMPTY};
 
 /// The label with the role.
 const ROLE: &str = "middleware.sofastack.io/role";
@@ -54,6 +55,14 @@ fn address(pod: &Value) -> Option<Ipv4Addr> {
 
 fn label<'a>(pod: &'a Value, name: &str) -> &'a str {
     pod.pointer("/metadata/labels").and_then(|l| l.get(name)).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether the pod of a meta starts only on a volume with raft data.
+fn is_guarded(pod: &Value) -> bool {
+    let guards = pod.pointer("/spec/initContainers").and_then(Value::as_array);
+    let has_guard = guards.is_some_and(|all| all.iter().any(|c| text(c, "/name") == RAFT_DATA_GUARD));
+    let annotations = pod.pointer("/metadata/annotations");
+    has_guard && annotations.and_then(|a| a.get(RAFT_DATA)?.as_str()) != Some(BLANK)
 }
 
 /// The script of a pod's container; `None` for pods of other images.
@@ -175,8 +184,13 @@ impl Workload for RegistryPods {
     fn on_container_start(&mut self, container: &Started<'_>, now: Millis) {
         let Some(script) = script(container, now) else { return };
         self.lines.push((now, format!("{}: container starts on {}", script.pod, script.ip)));
+        let refused = is_guarded(container.pod)
+            && script.line == ServerLine::V5
+            && !self.registry.holds_raft_data(&script.volume);
         self.registry.attach(script.ip);
-        self.containers.insert(script.ip, Container { script, stage: Stage::Script { next: now } });
+        // The kubelet of this fake runs no init containers: what this one does is done by the server's own.
+        let stage = if refused { Stage::Exited(VOLUME_EMPTY) } else { Stage::Script { next: now } };
+        self.containers.insert(script.ip, Container { script, stage });
         self.step_scripts();
     }
 
