@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, PushOwner, Role, RolloutState, Strategy};
-use sofa_operator::observe::{Genesis, Member, PodPhase, RegistryWorld};
+use sofa_operator::observe::{Genesis, Member, PodPhase, RaftData, RegistryWorld};
 use sofa_operator::plan::invariants::{ClosedBy, Invariant as I, PodTruth, Truth, judge};
 use sofa_operator::plan::{
     Act, Command, Decision, InFlight, Memory, RegistryInput, RegistryTarget, Run, Stop, Target, plan_registry,
@@ -264,7 +264,7 @@ fn one_blank_meta_is_let_in_at_a_time() {
     let release = |members: &[Member]| {
         Step::of([3, 2, 2], ActKind::ReleasePods, members, |targets| Command::ReleasePods {
             targets,
-            blank: true,
+            raft_data: RaftData::Blank,
         })
     };
     let blank = |member: Member, listens: bool| {

@@ -36,7 +36,7 @@ fn pod(member: Member, made: u32, revision: &str) -> Pod {
         started: Some(START.before(Duration::from_hours(1))),
         trouble: None,
         waived: false,
-        blank: false,
+        raft_data: None,
     }
 }
 

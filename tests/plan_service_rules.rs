@@ -81,7 +81,7 @@ impl Story {
             started: Some(self.now),
             trouble: None,
             waived: false,
-            blank: false,
+            raft_data: None,
         };
         self.world.kubernetes.pods.insert(member, pod);
     }

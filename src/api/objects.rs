@@ -25,6 +25,12 @@ pub const RAFT_DATA: &str = "middleware.sofastack.io/raft-data";
 pub const BLANK: &str = "blank";
 /// Its value for a meta whose volume is a member's.
 pub const KEPT: &str = "kept";
+/// Its value, before a token, for a meta whose raft data are set aside, once for each token, before it starts blank.
+pub const ASIDE: &str = "aside-";
+/// The annotation of a claim by which a person has the raft data on it set aside; its value is a token of a person's choice.
+pub const SET_ASIDE: &str = "middleware.sofastack.io/set-aside";
+/// The annotation of a claim with the last token for which that was done.
+pub const WAS_SET_ASIDE: &str = "middleware.sofastack.io/was-set-aside";
 /// The init container that looks at it.
 pub const RAFT_DATA_GUARD: &str = "raft-data";
 /// The exit code by which that container says that the volume is empty.

@@ -26,9 +26,16 @@ use crate::validate::{Common, SizedResources, SizedStorage, ValidComponent};
 /// The name of the volume with a server's home: its data, its logs.
 const HOME_FOLDER: &str = "/home/sofa";
 const CONFIG_VOLUME: &str = "config";
-/// What the guard of a raft meta's volume runs. A volume may be lost after its meta was let in, and two metas that start on
+/// What the guard of a raft meta's volume runs. It sets raft data aside where a person wants it. A volume may be lost after its meta was let in, and two metas that start on
 /// empty volumes elect each other and form a new, empty cluster (measured: sofaregistry §1, fact 5; §6).
-const GUARD: &str = r#"[ "$RAFT_DATA" = "$BLANK" ] || [ -n "$(ls -A "$DATA" 2> /dev/null)" ] || {
+const GUARD: &str = r#"case $RAFT_DATA in
+"$ASIDE"*)
+  # Once for each token: the pod may be started again.
+  kept=$DATA.${RAFT_DATA#"$ASIDE"}
+  [ -e "$kept" ] || [ ! -e "$DATA" ] || mv "$DATA" "$kept"
+  exit ;;
+esac
+[ "$RAFT_DATA" = "$BLANK" ] || [ -n "$(ls -A "$DATA" 2> /dev/null)" ] || {
   echo "$DATA is empty, and this meta was not let in as a blank one" > /dev/termination-log
   exit "$VOLUME_EMPTY"
 }
@@ -176,6 +183,7 @@ fn guard(component: &ValidComponent) -> Container {
         env: Some(vec![
             env_of_field("RAFT_DATA", &format!("metadata.annotations['{}']", objects::RAFT_DATA)),
             env("BLANK", objects::BLANK),
+            env("ASIDE", objects::ASIDE),
             env("DATA", format!("{HOME_FOLDER}/{RAFT_FOLDER}")),
             env("VOLUME_EMPTY", objects::VOLUME_EMPTY.to_string()),
         ]),

@@ -14,14 +14,14 @@ use super::gather;
 use super::kind::{Kind, Planned};
 use crate::admin::answer::Answer;
 use crate::admin::transport::{Call, Content, NoAnswer, Server, Transport};
-use crate::api::objects::{ADMISSION_GATE, BLANK, FINALIZER, KEPT, RAFT_DATA};
+use crate::api::objects::{ADMISSION_GATE, FINALIZER, RAFT_DATA, WAS_SET_ASIDE};
 use crate::api::v1alpha1::{ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, Role};
 use crate::build::{Objects, StatefulSetChange, claim_name, role_name};
 use crate::effects::{
     Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded, Scheduler,
 };
 use crate::kube_io::{ChildKey, KubeError, Orphan, PodWriter, Writer, kind};
-use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
+use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, RaftData, genesis_data, genesis_name};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::types::{DnsLabel, Moment, Time};
 use crate::validate::{Identity, ValidCluster};
@@ -276,7 +276,12 @@ impl<K: Kind> ClusterObjects for KubePorts<'_, K> {
     async fn mark(&mut self, member: Member) -> Result<(), Failure> {
         let claims = kind::<PersistentVolumeClaim>();
         let name = claim_name(self.cluster(), member.role, member.ordinal);
-        let patch = json!({"metadata": {"annotations": {MEMBER_ANNOTATION: IS_MEMBER}}});
+        let mut annotations = json!({MEMBER_ANNOTATION: IS_MEMBER});
+        let claim = K::kubernetes(&self.planned.world).claims.get(&member);
+        if let Some(token) = claim.and_then(|claim| claim.aside.as_ref()) {
+            annotations[WAS_SET_ASIDE] = token.to_string().into();
+        }
+        let patch = json!({"metadata": {"annotations": annotations}});
         self.writer().ensure_fields(&claims, self.namespace(), &name, &patch).await?;
         Ok(())
     }
@@ -355,11 +360,11 @@ fn next_group(
 }
 
 impl<K: Kind> Pods for KubePorts<'_, K> {
-    async fn release(&mut self, target: &Target, blank: bool) -> Result<(), Failure> {
+    async fn release(&mut self, target: &Target, raft_data: &RaftData) -> Result<(), Failure> {
         let Some(uid) = &target.uid else { return Ok(()) };
         let name = target.member.pod_name(self.cluster());
-        let mark = (RAFT_DATA, if blank { BLANK } else { KEPT });
-        Ok(self.pods().lift_gate(&name, uid.as_str(), ADMISSION_GATE, mark).await?)
+        let mark = (RAFT_DATA, raft_data.word());
+        Ok(self.pods().lift_gate(&name, uid.as_str(), ADMISSION_GATE, (mark.0, &mark.1)).await?)
     }
 
     async fn stop(&mut self, target: &Target, how: Stop) -> Result<(), Failure> {

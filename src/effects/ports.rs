@@ -12,7 +12,7 @@ use super::requests::AdminRequest;
 use crate::admin::answer::Answer;
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{Objects, StatefulSetChange};
-use crate::observe::{Genesis, Member};
+use crate::observe::{Genesis, Member, RaftData};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::types::Moment;
 
@@ -105,8 +105,12 @@ pub trait ClusterObjects {
 
 /// Acts on pods. A pod with another uid than the target's, or none at all, is a success: the target is gone.
 pub trait Pods {
-    /// Takes our scheduling gate off, and no other one, and says with it whether the pod may start on an empty volume.
-    fn release(&mut self, target: &Target, blank: bool) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Takes our scheduling gate off, and no other one, and says with it with what on its volume the pod may start.
+    fn release(
+        &mut self,
+        target: &Target,
+        raft_data: &RaftData,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Stops it.
     fn stop(&mut self, target: &Target, how: Stop) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Gives a StatefulSet other replicas.

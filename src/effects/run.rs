@@ -132,9 +132,9 @@ async fn send<P: Ports>(
     ports: &mut P,
 ) -> Result<(), Failure> {
     match command {
-        Command::ReleasePods { targets, blank } => {
+        Command::ReleasePods { targets, raft_data } => {
             for target in targets {
-                ports.release(target, *blank).await?;
+                ports.release(target, raft_data).await?;
             }
             Ok(())
         }

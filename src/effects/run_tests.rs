@@ -10,7 +10,7 @@ use super::*;
 use crate::admin::answer::Answer;
 use crate::api::v1alpha1::{ActKind, Role, RolloutState};
 use crate::effects::{Admin, AdminRequest, ClusterObjects, Pods, Record, Scheduler};
-use crate::observe::{Genesis, Member};
+use crate::observe::{Genesis, Member, RaftData};
 use crate::plan::{Act, Desired, GroupChange, InFlight, Report, Run, Stop, Target, Wake};
 use crate::types::{Moment, PlanId};
 
@@ -59,7 +59,7 @@ impl ClusterObjects for Noted {
 }
 
 impl Pods for Noted {
-    async fn release(&mut self, target: &Target, _: bool) -> Result<(), Failure> {
+    async fn release(&mut self, target: &Target, _: &RaftData) -> Result<(), Failure> {
         self.note(format!("release {}", target.member))
     }
     async fn stop(&mut self, target: &Target, how: Stop) -> Result<(), Failure> {

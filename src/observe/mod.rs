@@ -15,7 +15,7 @@ mod service;
 
 pub use fact::{Fact, Unknown};
 pub use member::{Member, NotAMember};
-pub use pods::{Claim, Kubernetes, Node, Pod, PodPhase, Revision, Trouble, Workload};
+pub use pods::{Claim, Kubernetes, Node, Pod, PodPhase, RaftData, Revision, Trouble, Workload};
 pub use read_apps::{
     APPS_SQL, AppRow, DUE_SQL, DueRow, LOST_SQL, LostRow, MOVE_SQL, PENDING_SQL, PendingRow, Rows, ZONE,
     read_apps,

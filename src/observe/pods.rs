@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::Member;
+use crate::api::objects;
 use crate::api::v1alpha1::{Reason, Role};
-use crate::types::{Moment, PodUid};
+use crate::types::{DnsLabel, Moment, PodUid};
 
 /// The revision of a pod template: a hash of it.
 pub type Revision = String;
@@ -44,8 +45,19 @@ pub struct Pod {
     pub trouble: Option<Trouble>,
     /// A person has said that it may be taken for gone, by an annotation on this very pod.
     pub waived: bool,
-    /// It was let in as a blank meta: it starts on an empty volume too.
-    pub blank: bool,
+    /// With what a raft meta was let in.
+    pub raft_data: Option<RaftData>,
+}
+
+/// With what a raft meta is let in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RaftData {
+    /// With the raft data of a member: on an empty volume it does not start.
+    Kept,
+    /// Blank: it starts on an empty volume too.
+    Blank,
+    /// Blank, after what is on its volume was set aside, once for this token.
+    Aside(DnsLabel),
 }
 
 /// How far a pod is.
@@ -127,9 +139,45 @@ pub struct Claim {
     pub uid: String,
     /// Whether it is marked: its meta has been a member of the raft group. What is not marked is blank.
     pub marked: bool,
+    /// The token for which a person has its raft data set aside, until that is done.
+    pub aside: Option<DnsLabel>,
+}
+
+impl RaftData {
+    /// Whether it may start on an empty volume.
+    #[must_use]
+    pub const fn may_be_blank(&self) -> bool {
+        !matches!(self, Self::Kept)
+    }
+
+    /// The value of the annotation that says so ([`objects::RAFT_DATA`]).
+    #[must_use]
+    pub fn word(&self) -> String {
+        match self {
+            Self::Kept => objects::KEPT.to_owned(),
+            Self::Blank => objects::BLANK.to_owned(),
+            Self::Aside(token) => format!("{}{token}", objects::ASIDE),
+        }
+    }
+
+    /// What such a value says; `None` for any other.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        match word {
+            objects::KEPT => Some(Self::Kept),
+            objects::BLANK => Some(Self::Blank),
+            _ => word.strip_prefix(objects::ASIDE)?.parse().ok().map(Self::Aside),
+        }
+    }
 }
 
 impl Pod {
+    /// Whether it was let in as a meta that may be blank.
+    #[must_use]
+    pub fn may_be_blank(&self) -> bool {
+        self.raft_data.as_ref().is_some_and(RaftData::may_be_blank)
+    }
+
     /// Whether its container may run: it is neither held back nor stopping.
     #[must_use]
     pub fn may_run(&self) -> bool {

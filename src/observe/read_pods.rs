@@ -10,9 +10,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{Claim, Genesis, Kubernetes, Member, Node, Pod, PodPhase, Trouble, Workload};
+use super::{Claim, Genesis, Kubernetes, Member, Node, Pod, PodPhase, RaftData, Trouble, Workload};
 use crate::api::objects::{
-    ADMISSION_GATE, BLANK, RAFT_DATA, RAFT_DATA_GUARD, REVISION, VOLUME_EMPTY, claim_name, role_name,
+    ADMISSION_GATE, RAFT_DATA, RAFT_DATA_GUARD, REVISION, SET_ASIDE, VOLUME_EMPTY, WAS_SET_ASIDE, claim_name,
+    role_name,
 };
 use crate::api::v1alpha1::Role;
 use crate::types::Moment;
@@ -118,7 +119,7 @@ fn read_pod(pod: &KubePod, role: Role, node: Node) -> Option<Pod> {
             .and_then(|c| Some(Moment::from(c.state.as_ref()?.running.as_ref()?.started_at.as_ref()?))),
         trouble: trouble(pod, container),
         waived: annotation(&pod.metadata, UNREACHABLE_ANNOTATION) == Some(ACCEPTED),
-        blank: annotation(&pod.metadata, RAFT_DATA) == Some(BLANK),
+        raft_data: annotation(&pod.metadata, RAFT_DATA).and_then(RaftData::of),
     })
 }
 
@@ -184,7 +185,10 @@ fn read_claim(cluster: &str, claim: &PersistentVolumeClaim) -> Option<(Member, C
     let ordinal = called.rsplit_once('-')?.1.parse().ok()?;
     let role = Role::ALL.into_iter().find(|role| claim_name(cluster, *role, ordinal) == called)?;
     let marked = annotation(&claim.metadata, MEMBER_ANNOTATION) == Some(IS_MEMBER);
-    Some((Member::new(role, ordinal), Claim { uid: claim.metadata.uid.clone()?, marked }))
+    let token = annotation(&claim.metadata, SET_ASIDE);
+    let aside = token.filter(|token| annotation(&claim.metadata, WAS_SET_ASIDE) != Some(token));
+    let aside = aside.and_then(|token| token.parse().ok());
+    Some((Member::new(role, ordinal), Claim { uid: claim.metadata.uid.clone()?, marked, aside }))
 }
 
 /// The name of the ConfigMap in which the first start of a cluster is recorded.
@@ -349,8 +353,13 @@ mod tests {
         ] {
             assert_eq!(guard(state.clone()).trouble, trouble, "{state}");
         }
-        assert!(pod(|p| p["metadata"]["annotations"][RAFT_DATA] = json!(BLANK)).blank);
-        assert!(!pod(|p| p["metadata"]["annotations"][RAFT_DATA] = json!("kept")).blank);
+        for (word, may_be_blank) in
+            [("blank", true), ("kept", false), ("aside-t1", true), ("aside-", false), ("else", false)]
+        {
+            let seen = pod(|p| p["metadata"]["annotations"][RAFT_DATA] = json!(word));
+            assert_eq!(seen.may_be_blank(), may_be_blank, "{word}");
+            assert!(seen.raft_data.is_none_or(|data| data.word() == word), "{word}");
+        }
     }
 
     #[test]
@@ -360,6 +369,13 @@ mod tests {
             serde_json::from_value(json!({"metadata": meta})).unwrap()
         };
         let mut going = claim("home-prod-meta-2", json!("true"));
+        let mut aside = claim("home-prod-meta-3", json!("true"));
+        for (key, value) in [(SET_ASIDE, "t2"), (WAS_SET_ASIDE, "t1")] {
+            aside.metadata.annotations.as_mut().unwrap().insert(key.to_owned(), value.to_owned());
+        }
+        let mut done = aside.clone();
+        done.metadata.name = Some("home-prod-meta-4".to_owned());
+        done.metadata.annotations.as_mut().unwrap().insert(SET_ASIDE.to_owned(), "t1".to_owned());
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:09Z")).unwrap();
         let set = json!({"metadata": {"name": "prod-data"}, "spec": {"replicas": 3, "serviceName": "", "selector": {},
             "template": {"metadata": {"labels": {"middleware.sofastack.io/revision": "r1"}}}}});
@@ -370,13 +386,19 @@ mod tests {
                 claim("home-prod-x-meta-0", json!("true")),
                 claim("logs-prod-meta-0", json!("true")),
                 going,
+                aside,
+                done,
             ],
             stateful_sets: vec![serde_json::from_value(set).unwrap()],
             ..Listed::default()
         };
         let seen = read_kubernetes("prod", &listed, Moment::default());
         let claims: Vec<_> = seen.claims.iter().map(|(m, c)| (m.to_string(), c.marked)).collect();
-        assert_eq!(claims, [("meta-0".to_owned(), true), ("data-1".to_owned(), false)]);
+        let marked = ["meta-0", "meta-3", "meta-4"].map(|m| (m.to_owned(), true));
+        assert_eq!(claims, [&marked[..], &[("data-1".to_owned(), false)]].concat());
+        let asides: Vec<String> =
+            seen.claims.values().filter_map(|c| c.aside.as_ref()).map(ToString::to_string).collect();
+        assert_eq!(asides, ["t2"], "for each token once");
         assert_eq!(
             seen.workloads.get(&Role::Data),
             Some(&Workload { replicas: 3, revision: "r1".to_owned() })

@@ -9,7 +9,7 @@ use super::desired::Desired;
 use super::memory::{Memory, Target};
 use super::report::Report;
 use crate::api::v1alpha1::Role;
-use crate::observe::{Addresses, Genesis, Member};
+use crate::observe::{Addresses, Genesis, Member, RaftData};
 use crate::types::{DnsLabel, Moment};
 
 /// What is to be done now, at most one act of it, and what is to be remembered.
@@ -58,8 +58,8 @@ pub enum Command {
     ReleasePods {
         /// Which.
         targets: Vec<Target>,
-        /// Whether they may start on an empty volume.
-        blank: bool,
+        /// With what on their volumes.
+        raft_data: RaftData,
     },
     /// Stop these pods, each by its uid.
     StopPods {

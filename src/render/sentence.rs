@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::v1alpha1::{Role, StepKind};
+use crate::observe::RaftData;
 use crate::plan::{Command, ReportStep, Stop, Target, Wait};
 use crate::types::DnsLabel;
 
@@ -56,8 +57,14 @@ const fn servers(role: Role) -> &'static str {
 #[must_use]
 pub fn command_sentence(command: &Command) -> String {
     match command {
-        Command::ReleasePods { targets, blank: false } => format!("let {} start", names(targets)),
-        Command::ReleasePods { targets, blank: true } => format!("let {} start, blank", names(targets)),
+        Command::ReleasePods { targets, raft_data } => {
+            let how = match raft_data {
+                RaftData::Kept => "",
+                RaftData::Blank => ", blank",
+                RaftData::Aside(_) => ", blank, with its raft data set aside",
+            };
+            format!("let {} start{how}", names(targets))
+        }
         Command::StopPods { targets, how: Stop::Evict } => format!("evict {}", names(targets)),
         Command::StopPods { targets, how: Stop::Delete } => format!("delete the pod of {}", names(targets)),
         Command::ClosePush { via, sites } => format!("close push by {via}{}", and_sites(sites)),

@@ -294,11 +294,11 @@ impl World {
                     state.servers.pods[index].phase = Phase::Gone;
                 }
             }
-            Command::ReleasePods { targets, blank } => {
+            Command::ReleasePods { targets, raft_data } => {
                 for index in hit(&state.servers, targets) {
                     let pod = &mut state.servers.pods[index];
                     if pod.phase == Phase::Held {
-                        (pod.phase, pod.blank) = (Phase::Starting, *blank);
+                        (pod.phase, pod.blank) = (Phase::Starting, raft_data.may_be_blank());
                     }
                 }
             }

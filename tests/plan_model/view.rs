@@ -7,7 +7,8 @@ use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{Automation, MembershipKind, OnTimeout, Role, Strategy};
 use sofa_operator::observe::{
     Actor, Addresses, Claim, Counts, DataView, Fact, Genesis, GroupView, Kubernetes, Lists, Member, MetaView,
-    Node, Pod as SeenPod, PodPhase, RegistryWorld, SessionView, Standing, Trouble, Unknown, Workload,
+    Node, Pod as SeenPod, PodPhase, RaftData, RegistryWorld, SessionView, Standing, Trouble, Unknown,
+    Workload,
 };
 use sofa_operator::plan::invariants::{PodTruth, Truth};
 use sofa_operator::plan::{Admission, RegistryTarget, RoleTarget, VerifyRule};
@@ -85,7 +86,7 @@ pub(crate) fn world(setting: Setting, state: &State, servers: &Servers, at: Mome
         let pod = servers.pods[index];
         if index < METAS && setting.raft {
             let volume = &servers.volumes[index];
-            let claim = Claim { uid: claim(index, volume.claim), marked: volume.marked };
+            let claim = Claim { uid: claim(index, volume.claim), marked: volume.marked, aside: None };
             world.kubernetes.claims.insert(member, claim);
         }
         if pod.phase == Phase::Gone || state.templates[role_index(member.role)] == 0 {
@@ -169,7 +170,7 @@ fn seen_pod(index: usize, pod: Pod) -> SeenPod {
         started: runs.then_some(started),
         trouble: None,
         waived: false,
-        blank: pod.blank,
+        raft_data: Some(if pod.blank { RaftData::Blank } else { RaftData::Kept }),
     }
 }
 

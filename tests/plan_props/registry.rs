@@ -336,7 +336,7 @@ fn healthy(membership: MembershipKind, counts: [u32; 3]) -> Case {
             match role {
                 Role::Meta => {
                     let standing = if member.ordinal == 0 { Standing::Leader } else { Standing::Follower };
-                    let claim = Claim { uid: format!("claim-{}", member.ordinal), marked: true };
+                    let claim = Claim { uid: format!("claim-{}", member.ordinal), marked: true, aside: None };
                     world.kubernetes.claims.insert(member, claim);
                     world.metas.insert(member, Fact::known(meta(standing, raft, &lists), NOW));
                 }
@@ -416,7 +416,7 @@ fn pod(member: Member) -> Pod {
         started: Some(earlier(3600)),
         trouble: None,
         waived: false,
-        blank: false,
+        raft_data: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, PushOwner, PushState, Reason, RolloutState};
 use sofa_operator::observe::{
-    Addresses, Fact, Genesis, Lists, Member, PodPhase, RegistryWorld, Standing, Unknown,
+    Addresses, Fact, Genesis, Lists, Member, PodPhase, RaftData, RegistryWorld, Standing, Unknown,
 };
 use sofa_operator::plan::{Command, Decision, Memory, PushRecord, Wake};
 
@@ -365,7 +365,7 @@ fn a_gate_that_is_lifted_is_not_lifted_again() {
     cluster.wait(Duration::from_secs(2));
     let memory = remembered(&cluster);
     assert!(
-        matches!(decide(&cluster, &memory, |_| {}).command, Some(Command::ReleasePods { targets, blank: true }) if targets.len() == 3)
+        matches!(decide(&cluster, &memory, |_| {}).command, Some(Command::ReleasePods { targets, raft_data: RaftData::Blank }) if targets.len() == 3)
     );
     let lifted = decide(&cluster, &memory, |world| {
         world.kubernetes.pods.values_mut().for_each(|p| p.phase = PodPhase::Starting);
@@ -492,4 +492,54 @@ fn after_a_new_beginning_blank_metas_are_let_in() {
     let first = decision.memory.run.unwrap().act.unwrap().act;
     let members: Vec<Member> = first.targets.iter().map(|t| t.member).collect();
     assert_eq!((first.kind, members), (ActKind::ReleasePods, vec![Member::new(META, 1)]));
+}
+
+/// A person has the raft data of a member set aside: in a rollout, with push closed, and once for each token.
+#[test]
+fn the_raft_data_of_a_member_are_set_aside_in_a_rollout() {
+    let mut cluster = at_rest();
+    cluster.asides.insert(Member::new(META, 1), "t1".parse().unwrap());
+    cluster.target.paused = true;
+    let paused = decide(&cluster, &remembered(&cluster), |_| {});
+    assert_eq!((act(&paused), first_wait(&paused).0), (None, Reason::PausedBySpec));
+    cluster.target.paused = false;
+    cluster.until("it is made again", |_, d| stopped(d) == ["meta-1"]);
+    assert_eq!(cluster.push, PushSwitch::Closed);
+    let released =
+        cluster.until("it is let in", |_, d| matches!(d.command, Some(Command::ReleasePods { .. })));
+    let Some(Command::ReleasePods { raft_data, .. }) = released.command else { panic!("{released:?}") };
+    assert_eq!(raft_data, RaftData::Aside("t1".parse().unwrap()));
+    cluster.until("it rests", |c, _| is_done(c) && c.asides.is_empty());
+    assert_eq!(cluster.push, PushSwitch::Open);
+}
+
+/// What a meta of another cluster has is set aside at once, if the others have a majority without it; without a person's word
+/// nothing is done.
+#[test]
+fn the_raft_data_of_another_cluster_are_set_aside_beside_a_leader() {
+    let mut cluster = at_rest();
+    let (member, other) = (Member::new(META, 1), Member::new(META, 2));
+    let own = cluster.address(member).unwrap();
+    let split = |world: &mut RegistryWorld| {
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&member) {
+            (value.standing, value.peers) = (Standing::Leader, Some([own].into()));
+        }
+    };
+    let memory = remembered(&cluster);
+    assert_eq!(act(&decide(&cluster, &memory, split)), None);
+    cluster.asides.insert(member, "t1".parse().unwrap());
+    let told = decide(&cluster, &memory, split);
+    let targets: Vec<Member> =
+        told.memory.run.unwrap().act.unwrap().act.targets.iter().map(|t| t.member).collect();
+    assert_eq!(targets, [member]);
+    let at = cluster.now;
+    let alone = decide(&cluster, &memory, |world| {
+        split(world);
+        world.metas.insert(other, Fact::unknown(Unknown::TimedOut, at));
+    });
+    assert_eq!((act(&alone), first_wait(&alone)), (None, (Reason::WaitingForQuorum, "meta-1")));
+    // Asked of the others, there is no leader beside them.
+    cluster.asides = [(Member::new(META, 0), "t1".parse().unwrap())].into();
+    let wrong = decide(&cluster, &memory, split);
+    assert_eq!((act(&wrong), first_wait(&wrong)), (None, (Reason::WaitingForQuorum, "meta-0")));
 }

@@ -11,7 +11,7 @@ use sofa_operator::api::v1alpha1::{
 };
 use sofa_operator::observe::{
     Addresses, Claim, Counts, DataView, Fact, Genesis, Kubernetes, Lists, Member, MetaView, Node, Pod,
-    PodPhase, RegistryWorld, SessionView, Standing, Unknown, Workload,
+    PodPhase, RaftData, RegistryWorld, SessionView, Standing, Unknown, Workload,
 };
 use sofa_operator::plan::{
     Admission, Command, Decision, RegistryInput, RegistryTarget, RoleTarget, TemplateChoice, VerifyRule,
@@ -49,8 +49,10 @@ pub(crate) struct Cluster {
     pub(crate) genesis: Genesis,
     /// Metas whose claims are marked as members'.
     pub(crate) marked: BTreeSet<Member>,
-    /// Metas that were let in as blank ones.
-    pub(crate) blank: BTreeSet<Member>,
+    /// With what metas were let in.
+    pub(crate) let_in: BTreeMap<Member, RaftData>,
+    /// The tokens for which raft data are to be set aside.
+    pub(crate) asides: BTreeMap<Member, DnsLabel>,
     /// The raft group, by address.
     pub(crate) group: Addresses,
     pub(crate) push: PushSwitch,
@@ -84,7 +86,8 @@ impl Cluster {
             workloads: counts.iter().map(|(role, n)| (*role, workload(*n))).collect(),
             genesis: Genesis::Done,
             marked: (0..3).map(|n| Member::new(META, n)).collect(),
-            blank: BTreeSet::new(),
+            let_in: BTreeMap::new(),
+            asides: BTreeMap::new(),
             push: PushSwitch::Open,
             sites: BTreeMap::new(),
             deleting: false,
@@ -151,7 +154,11 @@ impl Cluster {
         };
         for (member, server) in &self.servers {
             if member.role == META {
-                let claim = Claim { uid: format!("claim-{member}"), marked: self.marked.contains(member) };
+                let claim = Claim {
+                    uid: format!("claim-{member}"),
+                    marked: self.marked.contains(member),
+                    aside: self.asides.get(member).cloned(),
+                };
                 world.kubernetes.claims.insert(*member, claim);
             }
             let Some(phase) = server.phase else { continue };
@@ -181,7 +188,7 @@ impl Cluster {
             started: (phase != PodPhase::Held).then(|| Moment::from_millis(1_795_220_000_000)),
             trouble: None,
             waived: false,
-            blank: self.blank.contains(&member),
+            raft_data: self.let_in.get(&member).cloned(),
         }
     }
 
@@ -272,6 +279,7 @@ impl Cluster {
             }
         }
         self.marked.extend(&decision.marks);
+        self.asides.retain(|member, _| !decision.marks.contains(member));
         if let Some(genesis) = &decision.genesis {
             self.genesis = genesis.clone();
         }
@@ -299,11 +307,9 @@ impl Cluster {
 
     fn run(&mut self, command: &Command) {
         match command {
-            Command::ReleasePods { targets, blank } => {
+            Command::ReleasePods { targets, raft_data } => {
                 for target in targets {
-                    if *blank {
-                        self.blank.insert(target.member);
-                    }
+                    self.let_in.insert(target.member, raft_data.clone());
                     self.servers.get_mut(&target.member).unwrap().phase = Some(PodPhase::Starting);
                 }
                 if self.group.is_empty() {

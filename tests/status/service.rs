@@ -131,7 +131,7 @@ fn pod(member: Member) -> Pod {
         started: Some(NOW),
         trouble: None,
         waived: false,
-        blank: false,
+        raft_data: None,
     }
 }
 

@@ -71,7 +71,7 @@ impl Picture<'_> {
             Reason::Split,
             "metas",
             "metas that work name different peers: there may be two clusters. Nothing is done: compare \
-             /manage/queryPeer of each, stop and wipe those that are in the wrong one",
+             /manage/queryPeer of each, and have the raft data of those in the wrong one set aside (docs/recovery.md)",
         );
         if self.waited(memory, Reason::Split, "metas") < SPLIT_PATIENCE {
             Next::wait(wait)

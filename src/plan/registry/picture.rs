@@ -162,14 +162,14 @@ impl<'a> Picture<'a> {
         (0..self.replicas(role)).map(move |ordinal| Member::new(role, ordinal))
     }
 
-    /// Members of a role whose pods were made from another template than the spec's.
+    /// Members of a role whose pods have to be made again: from another template, or to have their raft data set aside.
     pub(crate) fn drifted(&self, role: Role) -> impl Iterator<Item = (Member, &'a Pod)> {
         let revision = self.target(role).map(|t| &t.revision);
         let again = self.is_planted(Planted::RepeatsActs);
         // One that leaves is not made anew before.
         let leaving = self.leaving().filter(|m| m.role == role && self.is_raft());
         self.pods(role).filter(move |(m, p)| {
-            (again || revision.is_some_and(|r| *r != p.revision))
+            (again || revision.is_some_and(|r| *r != p.revision) || self.is_to_be_set_aside(*m))
                 && p.phase != PodPhase::Stopping
                 && m.ordinal < self.replicas(role)
                 && Some(*m) != leaving

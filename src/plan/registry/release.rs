@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 
 use super::picture::Picture;
 use crate::api::v1alpha1::{ActKind, Reason, Role};
-use crate::observe::{Genesis, Member, Node, Pod, PodPhase};
+use crate::observe::{Addresses, Claim, Genesis, Member, Node, Pod, PodPhase, RaftData, Standing};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::planted::Planted;
 use crate::plan::report::Wait;
+use crate::types::DnsLabel;
 
 impl Picture<'_> {
     /// Held metas that may start now: those whose volume is known, those of the first start, or one blank one.
     pub(crate) fn release(&self, memory: &Memory) -> Option<Next> {
-        if let Some(next) = self.hold_again() {
+        if let Some(next) = self.hold_again().or_else(|| self.set_aside()) {
             return Some(next);
         }
         let held: Vec<(Member, &Pod)> =
@@ -25,7 +26,7 @@ impl Picture<'_> {
         }
         let known: Vec<_> = held.iter().copied().filter(|(m, _)| self.is_known(*m)).collect();
         if !known.is_empty() {
-            return Some(release(&known, false, "their volumes are those of members"));
+            return Some(release(&known, RaftData::Kept, "their volumes are those of members"));
         }
         match &self.w.genesis {
             Genesis::Never => Some(Next::wait(Wait::new(
@@ -45,7 +46,11 @@ impl Picture<'_> {
             return None;
         }
         let (member, pod) = self.pods(Role::Meta).find(|(m, p)| {
-            p.may_run() && !p.blank && p.started.is_none() && p.node == Node::Reachable && !self.is_known(*m)
+            p.may_run()
+                && !p.may_be_blank()
+                && p.started.is_none()
+                && p.node == Node::Reachable
+                && !self.is_known(*m)
         })?;
         if self.t.paused {
             return Some(Next::wait(Wait::new(
@@ -57,14 +62,62 @@ impl Picture<'_> {
         if let Err(wait) = self.is_our_turn_to_repair() {
             return Some(Next::wait(wait));
         }
-        let target = Target { member, uid: Some(pod.uid.clone()) };
-        let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
-        let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
-        Some(Next::act(
-            act,
-            command,
+        Some(made_again(
+            member,
+            pod,
             "its volume was lost before it started: it is made again, and held back",
         ))
+    }
+
+    /// A meta of another cluster whose raft data a person wants set aside: it is made again, held, and let in as a blank one, when
+    /// one of the others leads a group that has its majority without it. What a member has is set aside in a rollout, with push
+    /// closed.
+    fn set_aside(&self) -> Option<Next> {
+        if !self.is_raft() || !self.disagree() {
+            return None;
+        }
+        let (member, pod) =
+            self.pods(Role::Meta).find(|(m, p)| p.may_run() && self.is_to_be_set_aside(*m))?;
+        let wait = |reason, message| Some(Next::wait(Wait::new(reason, member, message)));
+        if self.t.paused {
+            return wait(Reason::PausedBySpec, "its raft data are not set aside: spec.paused is set");
+        }
+        if !self.others_lead_without(member) {
+            return wait(
+                Reason::WaitingForQuorum,
+                "its raft data are set aside when it is in no group, and another meta leads one with a majority",
+            );
+        }
+        if let Err(wait) = self.is_our_turn_to_repair() {
+            return Some(Next::wait(wait));
+        }
+        Some(made_again(member, pod, "it is in another cluster, and a person wants its raft data set aside"))
+    }
+
+    /// Whether a person wants the raft data of this meta set aside, and that was not done.
+    pub(crate) fn is_to_be_set_aside(&self, member: Member) -> bool {
+        let token = self.w.kubernetes.claims.get(&member).and_then(|c| c.aside.as_ref());
+        self.is_raft() && token.is_some_and(|token| !self.was_set_aside(member, token))
+    }
+
+    /// Whether a meta was let in after its raft data were set aside for this token.
+    fn was_set_aside(&self, member: Member, token: &DnsLabel) -> bool {
+        self.pod(member).is_some_and(|p| p.raft_data == Some(RaftData::Aside(token.clone())))
+    }
+
+    /// Whether exactly one of the other metas leads, a majority of its group works, and this one is in another group, in which
+    /// no more of them work.
+    fn others_lead_without(&self, member: Member) -> bool {
+        let others = || self.serving_metas().filter(|(m, _)| *m != member);
+        let mut leaders = others().filter(|(_, v)| v.standing == Standing::Leader);
+        let Some(peers) = leaders.next().and_then(|(_, v)| v.peers.as_ref()) else { return false };
+        let Some(own) = self.meta_view(member).ok().and_then(|v| v.peers.as_ref()) else { return false };
+        let working = |group: &Addresses| {
+            let listed = |m: Member| self.address(m).is_some_and(|a| group.contains(&a));
+            self.serving_metas().filter(|(m, v)| listed(*m) && v.peers.as_ref() == Some(group)).count()
+        };
+        let voters = working(peers);
+        leaders.next().is_none() && own != peers && voters * 2 > peers.len() && voters >= working(own)
     }
 
     /// The metas of a first start, all of them together: a majority has to be there to elect one.
@@ -72,7 +125,7 @@ impl Picture<'_> {
         let founder = |m: &Member| self.w.kubernetes.claims.get(m).is_some_and(|c| claims.contains(&c.uid));
         let founders: Vec<_> = held.iter().copied().filter(|(m, _)| founder(m)).collect();
         if founders.len() == held.len() {
-            return release(&founders, true, "this is the first start of the cluster");
+            return release(&founders, RaftData::Blank, "this is the first start of the cluster");
         }
         Next::Halt(Wait::new(
             Reason::VolumeLost,
@@ -84,7 +137,7 @@ impl Picture<'_> {
     /// One blank meta, while the others work without it.
     fn admit_one(&self, held: &[(Member, &Pod)], memory: &Memory) -> Option<Next> {
         if self.is_planted(Planted::ReleasesBlanks) {
-            return Some(release(held, true, "planted"));
+            return Some(release(held, RaftData::Blank, "planted"));
         }
         // Without a claim there is nothing to start on; it comes.
         let (blank, pod) = held.iter().find(|(m, _)| self.w.kubernetes.claims.contains_key(m))?;
@@ -115,12 +168,14 @@ impl Picture<'_> {
         if joining.is_some() || self.recover(memory).is_some() {
             return None;
         }
-        Some(release(&[(*blank, *pod)], true, "it is blank, and the only one that is let in now"))
+        let aside = self.w.kubernetes.claims.get(blank).and_then(|c| c.aside.clone());
+        let raft_data = aside.map_or(RaftData::Blank, RaftData::Aside);
+        Some(release(&[(*blank, *pod)], raft_data, "it is blank, and the only one that is let in now"))
     }
 
-    /// Whether the volume of this meta is marked as a member's.
+    /// Whether the volume of this meta is marked as a member's, and nobody wants its raft data set aside.
     pub(crate) fn is_known(&self, member: Member) -> bool {
-        self.w.kubernetes.claims.get(&member).is_some_and(|c| c.marked)
+        self.w.kubernetes.claims.get(&member).is_some_and(|c| c.marked && c.aside.is_none())
     }
 
     /// Metas whose claims are to be marked: they are members now, and their volumes hold what the cluster knows.
@@ -129,10 +184,14 @@ impl Picture<'_> {
             return BTreeSet::new();
         }
         let Some(group) = self.group() else { return BTreeSet::new() };
+        let is_new = |m: Member| match self.w.kubernetes.claims.get(&m) {
+            Some(Claim { aside: Some(token), .. }) => self.was_set_aside(m, token),
+            Some(claim) => !claim.marked,
+            None => false,
+        };
         self.serving_metas()
-            .filter(|(m, _)| self.address(*m).is_some_and(|a| group.contains(&a)))
-            .filter(|(m, _)| self.w.kubernetes.claims.get(m).is_some_and(|c| !c.marked))
             .map(|(m, _)| m)
+            .filter(|m| self.address(*m).is_some_and(|a| group.contains(&a)) && is_new(*m))
             .collect()
     }
 
@@ -172,9 +231,15 @@ impl Picture<'_> {
     }
 }
 
-fn release(pods: &[(Member, &Pod)], blank: bool, why: &str) -> Next {
+fn made_again(member: Member, pod: &Pod, why: &str) -> Next {
+    let target = Target { member, uid: Some(pod.uid.clone()) };
+    let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
+    Next::act(act, Command::StopPods { targets: vec![target], how: Stop::Delete }, why)
+}
+
+fn release(pods: &[(Member, &Pod)], raft_data: RaftData, why: &str) -> Next {
     let targets: Vec<Target> =
         pods.iter().map(|(m, p)| Target { member: *m, uid: Some(p.uid.clone()) }).collect();
     let act = Act { kind: ActKind::ReleasePods, targets: targets.clone() };
-    Next::act(act, Command::ReleasePods { targets, blank }, why)
+    Next::act(act, Command::ReleasePods { targets, raft_data }, why)
 }

@@ -23,7 +23,7 @@ use super::Millis;
 use super::kube::{Cache, Crash, Key, NodeLoss, Write};
 use super::registry::ClientId;
 use super::world::World;
-use crate::api::objects::{FINALIZER, HOME};
+use crate::api::objects::{FINALIZER, HOME, SET_ASIDE};
 use crate::api::v1alpha1::{RegistryClusterSpec, Role};
 use crate::build::{Build, Objects};
 use crate::observe::Speech;
@@ -317,6 +317,11 @@ impl Sim {
                         self.person(&Write::Delete(key, super::kube::DeleteOptions::default()))?;
                     }
                 }
+            }
+            Act::SetAside(pod) => {
+                let claim = Key::new("PersistentVolumeClaim", NAMESPACE, &format!("{HOME}-{pod}"));
+                let patch = json!({"metadata": {"annotations": {SET_ASIDE: "t1"}}});
+                self.person(&Write::MergePatch(claim, patch, super::kube::Part::Main))?;
             }
             Act::Confirm => {
                 let object = self.world.cluster.objects().get(&gather::object_key());

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::{CLUSTER, NAMESPACE};
 use crate::admin::answer::Answer;
 use crate::admin::transport;
-use crate::api::objects::{BLANK, KEPT, RAFT_DATA};
 use crate::api::objects::{FINALIZER, OPERATOR};
+use crate::api::objects::{RAFT_DATA, SET_ASIDE, WAS_SET_ASIDE};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
 use crate::effects::{
     Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded, Scheduler,
 };
-use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, genesis_data, genesis_name};
+use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, RaftData, genesis_data, genesis_name};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::testkit::kube::{ApiError, DeleteOptions, Key, Part, Write};
 use crate::testkit::registry::{Method, Reply, Request};
@@ -131,7 +131,13 @@ impl<P: Processes + Send> ClusterObjects for SimPorts<'_, P> {
     async fn mark(&mut self, member: Member) -> Result<(), Failure> {
         let key =
             Key::new("PersistentVolumeClaim", NAMESPACE, &claim_name(CLUSTER, member.role, member.ordinal));
-        let patch = json!({"metadata": {"annotations": {MEMBER_ANNOTATION: IS_MEMBER}}});
+        let claim = self.world.cluster.objects().get(&key);
+        let token = claim.and_then(|c| c.pointer("/metadata/annotations")?.get(SET_ASIDE)).cloned();
+        let mut annotations = json!({MEMBER_ANNOTATION: IS_MEMBER});
+        if let Some(token) = token {
+            annotations[WAS_SET_ASIDE] = token;
+        }
+        let patch = json!({"metadata": {"annotations": annotations}});
         self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
     }
 
@@ -147,7 +153,7 @@ impl<P: Processes + Send> ClusterObjects for SimPorts<'_, P> {
 }
 
 impl<P: Processes + Send> Pods for SimPorts<'_, P> {
-    async fn release(&mut self, target: &Target, blank: bool) -> Result<(), Failure> {
+    async fn release(&mut self, target: &Target, raft_data: &RaftData) -> Result<(), Failure> {
         let Some((key, pod)) = self.pod(target) else { return Ok(()) };
         let gates =
             pod.pointer("/spec/schedulingGates").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -156,7 +162,7 @@ impl<P: Processes + Send> Pods for SimPorts<'_, P> {
             .filter(|g| g.get("name").and_then(Value::as_str) != Some(ADMISSION_GATE))
             .collect();
         let uid = target.uid.as_ref().map(crate::types::PodUid::as_str);
-        let mark = json!({RAFT_DATA: if blank { BLANK } else { KEPT }});
+        let mark = json!({RAFT_DATA: raft_data.word()});
         let patch = json!({"metadata": {"uid": uid, "annotations": mark}, "spec": {"schedulingGates": left}});
         self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
     }

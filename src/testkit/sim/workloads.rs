@@ -29,6 +29,8 @@ pub enum Act {
     Evict(String),
     /// The volumes of these pods are lost with them: their claims and they are deleted.
     LoseVolumes(&'static [&'static str]),
+    /// A person has the raft data of this pod set aside.
+    SetAside(&'static str),
     /// A person confirms the incident in the status, with the survivor that is named first.
     Confirm,
     /// All nodes lose power.
@@ -158,6 +160,7 @@ fn of_one_line() -> Vec<Workload> {
                 Step { when: After(60_000), act: Act::Confirm },
             ],
         ),
+        story("set-aside-5", Serving5, true, vec![Step { when: at_once, act: Act::SetAside("prod-meta-1") }]),
         story("delete-5", Serving5, false, vec![Step { when: at_once, act: Act::Delete }]),
         story(
             "delete-in-rollout-5",

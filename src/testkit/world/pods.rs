@@ -1,6 +1,6 @@
 //! The containers of the image `sofa-registry`: a start script first, then a process of the fake SOFARegistry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use serde_json::Value;
@@ -10,7 +10,9 @@ use super::super::registry::{FakeRegistry, Reply, Request, ServerLine, ServerRol
 use super::super::{Millis, Signal};
 use super::Processes;
 use super::entrypoint::Script;
-use crate::api::objects::{BLANK, RAFT_DATA, RAFT_DATA_GUARD, VOLUME_EMPTY};
+use crate::api::objects::{RAFT_DATA, RAFT_DATA_GUARD, VOLUME_EMPTY};
+use crate::observe::RaftData;
+use crate::types::DnsLabel;
 
 /// The label with the role.
 const ROLE: &str = "middleware.sofastack.io/role";
@@ -41,6 +43,8 @@ pub struct RegistryPods {
     pub(super) registry: FakeRegistry,
     /// By address: a pod has one from its start to its end.
     containers: BTreeMap<Ipv4Addr, Container>,
+    /// The volumes of which raft data were set aside, and for which token.
+    asides: BTreeSet<(VolumeId, DnsLabel)>,
     now: Millis,
     lines: Vec<(Millis, String)>,
 }
@@ -62,7 +66,17 @@ fn is_guarded(pod: &Value) -> bool {
     let guards = pod.pointer("/spec/initContainers").and_then(Value::as_array);
     let has_guard = guards.is_some_and(|all| all.iter().any(|c| text(c, "/name") == RAFT_DATA_GUARD));
     let annotations = pod.pointer("/metadata/annotations");
-    has_guard && annotations.and_then(|a| a.get(RAFT_DATA)?.as_str()) != Some(BLANK)
+    let word = annotations.and_then(|a| a.get(RAFT_DATA)?.as_str()).and_then(RaftData::of);
+    has_guard && !word.is_some_and(|word| word.may_be_blank())
+}
+
+/// The token for which the raft data of a pod's volume are set aside.
+fn aside(pod: &Value) -> Option<DnsLabel> {
+    let word = pod.pointer("/metadata/annotations").and_then(|a| a.get(RAFT_DATA)?.as_str())?;
+    match RaftData::of(word)? {
+        RaftData::Aside(token) => Some(token),
+        _ => None,
+    }
 }
 
 /// The script of a pod's container; `None` for pods of other images.
@@ -97,7 +111,7 @@ impl RegistryPods {
     /// The pods of this SOFARegistry: none yet.
     #[must_use]
     pub const fn new(registry: FakeRegistry) -> Self {
-        Self { registry, containers: BTreeMap::new(), now: 0, lines: Vec::new() }
+        Self { registry, containers: BTreeMap::new(), asides: BTreeSet::new(), now: 0, lines: Vec::new() }
     }
 
     /// The pod on an address, for transcripts.
@@ -184,6 +198,11 @@ impl Workload for RegistryPods {
     fn on_container_start(&mut self, container: &Started<'_>, now: Millis) {
         let Some(script) = script(container, now) else { return };
         self.lines.push((now, format!("{}: container starts on {}", script.pod, script.ip)));
+        if let Some(token) = aside(container.pod)
+            && self.asides.insert((script.volume.clone(), token))
+        {
+            self.registry.wipe(&script.volume);
+        }
         let refused = is_guarded(container.pod)
             && script.line == ServerLine::V5
             && !self.registry.holds_raft_data(&script.volume);
