@@ -593,7 +593,7 @@ fn the_rest_of_a_broken_move_follows_at_once() {
     );
 }
 
-/// Without a login, or with another version, a server is just stopped, and nothing of its apps is asked.
+/// Without a login, or with another version, a server is just stopped, and what was lost is run again after that.
 #[test]
 fn a_powerjob_that_is_not_drained_is_just_stopped() {
     let plain = |story: &mut Story, apps: &mut Apps, _: Moment| {
@@ -601,6 +601,17 @@ fn a_powerjob_that_is_not_drained_is_just_stopped() {
         apps.lost = 3;
     };
     assert_eq!(next_act(plain), Ok(ActKind::RestartPods));
+    let (mut story, _) = powerjob();
+    story.target.powerjob = Some(PowerJobRule { drain: false, retry_lost: true });
+    let told = |story: &mut Story, lost| {
+        let at = story.now.after(PACE);
+        story.world.apps = Some(Fact::known(Apps { lost, ..Apps::default() }, at));
+        story.turn()
+    };
+    told(&mut story, 3);
+    assert!(matches!(told(&mut story, 3).command, Some(Command::RetryLost { .. })));
+    told(&mut story, 3);
+    assert_eq!(state(&told(&mut story, 0)), Some(RolloutState::Done));
 }
 
 /// One server alone has nobody to move its apps to: it is stopped, and that is told.

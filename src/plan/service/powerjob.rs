@@ -159,9 +159,8 @@ impl Picture<'_> {
         if !self.t.powerjob.is_some_and(|p| p.retry_lost) || self.t.paused {
             return None;
         }
-        let Ok(apps) = self.apps()? else { return None };
         let since = memory.run.as_ref()?.started_at;
-        (apps.lost > 0).then(|| {
+        (self.lost()? > 0).then(|| {
             let act = Act::on_cluster(ActKind::RetryLost);
             Next::act(
                 act,
@@ -173,7 +172,12 @@ impl Picture<'_> {
 
     /// Whether nothing is left to be run again.
     pub(super) fn nothing_is_lost(&self) -> bool {
-        matches!(self.apps(), Some(Ok(apps)) if apps.lost == 0)
+        self.lost() == Some(0)
+    }
+
+    /// How many instances were lost, whether or not apps are moved. `None`: it is not known.
+    fn lost(&self) -> Option<u32> {
+        crate::observe::read(self.w.apps.as_ref(), self.cutoff).ok().map(|apps| apps.lost)
     }
 
     /// Apps that have an owner, a job that is due, and no worker.
