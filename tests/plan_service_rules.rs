@@ -614,6 +614,36 @@ fn a_powerjob_that_is_not_drained_is_just_stopped() {
     assert_eq!(state(&told(&mut story, 0)), Some(RolloutState::Done));
 }
 
+/// A database that does not tell of the apps is told at rest already, with its own word; a restart waits with that word.
+#[test]
+fn why_the_apps_are_not_known_is_told() {
+    for (drain, retry_lost, why, lacks) in [
+        (true, true, Unknown::Unreadable, Some("a restart waits")),
+        (false, true, Unknown::Unreadable, Some("not run again")),
+        (false, false, Unknown::Unreadable, None),
+        (true, true, Unknown::TimedOut, None),
+    ] {
+        let (mut story, _) = powerjob();
+        story.target.powerjob = Some(PowerJobRule { drain, retry_lost });
+        story.world.apps = Some(Fact::unknown(why, story.now.after(PACE)));
+        story.world.apps_fault = Some("a table is missing".to_owned());
+        let decision = story.turn();
+        assert_eq!(state(&decision), Some(RolloutState::Done), "nothing is to be done");
+        let told = decision.report.notes.iter().find(|n| n.reason == Reason::AppsNotMoved);
+        assert_eq!(told.is_some(), lacks.is_some(), "{drain} {retry_lost} {why}: {told:?}");
+        if let (Some(told), Some(lacks)) = (told, lacks) {
+            assert!(told.message.contains("a table is missing") && told.message.contains(lacks), "{told:?}");
+        }
+    }
+    let (mut story, _) = powerjob();
+    "new".clone_into(&mut story.target.roles[0].1.revision);
+    story.world.apps = Some(Fact::unknown(Unknown::Unreadable, story.now.after(PACE)));
+    story.world.apps_fault = Some("a table is missing".to_owned());
+    let waits = story.turn().report.waits;
+    assert_eq!(waits[0].reason, Reason::WaitingForDatabase);
+    assert_eq!(waits[0].message, "their owners are not known: a table is missing");
+}
+
 /// One server alone has nobody to move its apps to: it is stopped, and that is told.
 #[test]
 fn a_single_server_is_stopped_and_told() {
