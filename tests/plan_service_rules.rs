@@ -594,7 +594,7 @@ fn the_rest_of_a_broken_move_follows_at_once() {
     );
 }
 
-/// Without a login, or with another version, a server is just stopped, and nothing of its apps is asked.
+/// Without a login, or with another version, a server is just stopped, and what was lost is run again after that.
 #[test]
 fn a_powerjob_that_is_not_drained_is_just_stopped() {
     let plain = |story: &mut Story, apps: &mut Apps, _: Moment| {
@@ -602,6 +602,47 @@ fn a_powerjob_that_is_not_drained_is_just_stopped() {
         apps.lost = 3;
     };
     assert_eq!(next_act(plain), Ok(ActKind::RestartPods));
+    let (mut story, _) = powerjob();
+    story.target.powerjob = Some(PowerJobRule { drain: false, retry_lost: true });
+    let told = |story: &mut Story, lost| {
+        let at = story.now.after(PACE);
+        story.world.apps = Some(Fact::known(Apps { lost, ..Apps::default() }, at));
+        story.turn()
+    };
+    told(&mut story, 3);
+    assert!(matches!(told(&mut story, 3).command, Some(Command::RetryLost { .. })));
+    told(&mut story, 3);
+    assert_eq!(state(&told(&mut story, 0)), Some(RolloutState::Done));
+}
+
+/// A database that does not tell of the apps is told at rest already, with its own word; a restart waits with that word.
+#[test]
+fn why_the_apps_are_not_known_is_told() {
+    for (drain, retry_lost, why, lacks) in [
+        (true, true, Unknown::Unreadable, Some("a restart waits")),
+        (false, true, Unknown::Unreadable, Some("not run again")),
+        (false, false, Unknown::Unreadable, None),
+        (true, true, Unknown::TimedOut, None),
+    ] {
+        let (mut story, _) = powerjob();
+        story.target.powerjob = Some(PowerJobRule { drain, retry_lost });
+        story.world.apps = Some(Fact::unknown(why, story.now.after(PACE)));
+        story.world.apps_fault = Some("a table is missing".to_owned());
+        let decision = story.turn();
+        assert_eq!(state(&decision), Some(RolloutState::Done), "nothing is to be done");
+        let told = decision.report.notes.iter().find(|n| n.reason == Reason::AppsNotMoved);
+        assert_eq!(told.is_some(), lacks.is_some(), "{drain} {retry_lost} {why}: {told:?}");
+        if let (Some(told), Some(lacks)) = (told, lacks) {
+            assert!(told.message.contains("a table is missing") && told.message.contains(lacks), "{told:?}");
+        }
+    }
+    let (mut story, _) = powerjob();
+    "new".clone_into(&mut story.target.roles[0].1.revision);
+    story.world.apps = Some(Fact::unknown(Unknown::Unreadable, story.now.after(PACE)));
+    story.world.apps_fault = Some("a table is missing".to_owned());
+    let waits = story.turn().report.waits;
+    assert_eq!(waits[0].reason, Reason::WaitingForDatabase);
+    assert_eq!(waits[0].message, "their owners are not known: a table is missing");
 }
 
 /// One server alone has nobody to move its apps to: it is stopped, and that is told.

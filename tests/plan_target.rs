@@ -194,12 +194,20 @@ fn powerjob_moves_apps_with_a_login_and_the_measured_version() {
         |edits: Edits| scheduler(&edited(&edited(&POWERJOB, std::slice::from_ref(&login)), edits)).powerjob;
     assert_eq!(with(&[]), Some(PowerJobRule { drain: true, retry_lost: false }));
     let retry = ("/powerjob/retryLost", json!("Enabled"));
-    assert_eq!(with(&[retry]), Some(PowerJobRule { drain: true, retry_lost: true }));
+    assert_eq!(with(std::slice::from_ref(&retry)), Some(PowerJobRule { drain: true, retry_lost: true }));
     for version in ["4.3.8", "5.1.1", "4.3.9-rc.1"] {
         let other =
             [("/version", json!(version)), ("/image", json!(format!("localhost/powerjob:{version}")))];
         assert_eq!(with(&other), Some(PowerJobRule { drain: false, retry_lost: false }), "{version}");
+        let both = [other.as_slice(), std::slice::from_ref(&retry)].concat();
+        assert_eq!(with(&both), Some(PowerJobRule { drain: false, retry_lost: true }), "{version}");
     }
+    let blind = scheduler(&edited(&POWERJOB, &[retry]));
+    assert_eq!(
+        blind.powerjob,
+        Some(PowerJobRule { drain: false, retry_lost: false }),
+        "nobody tells what was lost"
+    );
 }
 
 #[test]

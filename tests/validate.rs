@@ -379,6 +379,32 @@ fn what_is_allowed_and_not_good_is_told() {
     assert_eq!(calm.common.warnings, []);
 }
 
+/// PowerJob's apps are moved with a login and the measured version; that they are not is told, with what can be done.
+#[test]
+fn that_apps_are_not_moved_is_told() {
+    let login = ("/powerjob/databaseSecretRef", json!({"name": "operator"}));
+    let retry = ("/powerjob/retryLost", json!("Enabled"));
+    let version = [("/version", json!("4.3.8")), ("/image", json!("localhost/powerjob:4.3.8"))];
+    for (edits, told) in [
+        (vec![], Some(("powerjob.databaseSecretRef", "give the operator a user"))),
+        (vec![login.clone()], None),
+        (
+            [version.as_slice(), std::slice::from_ref(&login)].concat(),
+            Some(("version", "set powerjob.retryLost")),
+        ),
+        ([version.as_slice(), &[login, retry]].concat(), Some(("version", "is run again"))),
+    ] {
+        let valid = Around::of(ClusterKind::Scheduler).scheduler(&edited(&POWERJOB, &edits)).unwrap();
+        let found: Vec<_> =
+            valid.common.warnings.iter().filter(|w| w.degrades == Some(Reason::AppsNotMoved)).collect();
+        assert_eq!(found.len(), usize::from(told.is_some()), "{edits:?}: {found:?}");
+        if let (Some(found), Some((field, words))) = (found.first(), told) {
+            assert_eq!(found.field, field);
+            assert!(found.message.contains(words), "{}", found.message);
+        }
+    }
+}
+
 #[test]
 fn what_is_missing_is_waited_for() {
     let mut around = Around::of(ClusterKind::Drm);

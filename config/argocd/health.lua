@@ -56,8 +56,8 @@ if is("Available", "False") then
 end
 if is("Degraded", "True") then
   -- What the spec itself asks for is no failure, and must not fail a sync: one server of a role, push that is held,
-  -- connections that are not counted.
-  local chosen = { NotHighlyAvailable = true, PushHeld = true, ConnectionsUnknown = true }
+  -- connections that are not counted, apps that are not moved.
+  local chosen = { NotHighlyAvailable = true, PushHeld = true, ConnectionsUnknown = true, AppsNotMoved = true }
   if chosen[conditions.Degraded.reason] then
     return health("Healthy", says("Degraded"))
   end

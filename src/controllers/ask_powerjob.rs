@@ -113,7 +113,7 @@ pub(super) async fn powerjob(
     }
 }
 
-/// What the database says, where apps are moved; the moment is that of the first question.
+/// What the database says, where apps are moved or lost instances run again; the moment is that of the first question.
 pub(super) async fn ask_apps(
     context: &Context,
     own: &Recorded,
@@ -121,11 +121,18 @@ pub(super) async fn ask_apps(
     known: &Known,
 ) -> Option<Result<(Rows, Moment), DatabaseFault>> {
     let login = known.operator.as_ref()?;
-    if !scheduler_target(valid, &BTreeMap::new(), now()).powerjob.is_some_and(|rule| rule.drain) {
+    let rule = scheduler_target(valid, &BTreeMap::new(), now()).powerjob?;
+    let began = own.status.rollout.as_ref().map_or_else(now, |run| Moment::from(&run.started_at));
+    if rule.drain {
+        return Some(rows(context, login, began).await);
+    }
+    if !rule.retry_lost {
         return None;
     }
-    let began = own.status.rollout.as_ref().map_or_else(now, |run| Moment::from(&run.started_at));
-    Some(rows(context, login, began).await)
+    // Of a version with which moving was not measured no more is asked than what was lost.
+    let at = now();
+    let lost = lost(context, login, began).await;
+    Some(lost.map(|lost| (Rows { lost, ..Rows::default() }, at)))
 }
 
 async fn rows(context: &Context, login: &Login, since: Moment) -> Result<(Rows, Moment), DatabaseFault> {

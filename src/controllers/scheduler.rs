@@ -97,6 +97,7 @@ impl Kind for Schedulers {
             let (asked, needs, rows) = join3(join_all(asked), needs, rows).await;
             let asked = Asked { servers: asked, at };
             world.servers = asked.views();
+            world.apps_fault = rows.as_ref().and_then(|rows| rows.as_ref().err()).map(ToString::to_string);
             world.apps = rows.map(|rows| asked.apps(valid, rows));
             world.needs = needs;
             return;

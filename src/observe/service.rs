@@ -23,6 +23,8 @@ pub struct ServiceWorld {
     pub needs: Vec<Need>,
     /// PowerJob: its apps. `None` for the others, and where no login for the operator is given.
     pub apps: Option<Fact<Apps>>,
+    /// PowerJob: why its database does not tell of them, and what to do, in words.
+    pub apps_fault: Option<String>,
 }
 
 /// What one server told.

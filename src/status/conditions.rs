@@ -238,6 +238,7 @@ const fn is_bad(note: &Wait) -> bool {
             | Reason::DataSourceNotConnected
             | Reason::NoWorkers
             | Reason::OwnerUsurped
+            | Reason::AppsNotMoved
     )
 }
 

@@ -8,7 +8,7 @@ use super::input::{Context, login, registry};
 use super::problem::{Invalid, Notes};
 use super::valid::{Common, PowerJobRules, Product, ValidScheduler};
 use super::{image, rollout, sentences};
-use crate::api::v1alpha1::{Engine, Role, SchedulerClusterSpec, Strategy, Switch};
+use crate::api::v1alpha1::{Engine, Reason, Role, SchedulerClusterSpec, Strategy, Switch};
 
 /// The spec of a `SchedulerCluster` with everything resolved.
 ///
@@ -110,6 +110,10 @@ fn engine(spec: &SchedulerClusterSpec, notes: &mut Notes) {
     }
 }
 
+/// The version with which moving apps was measured: it uses what PowerJob's workers say to its servers, which no document
+/// describes (measured: powerjob §1.6, limits).
+const MOVES_APPS: (u32, u32, u32) = (4, 3, 9);
+
 fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -> Option<PowerJobRules> {
     if spec.engine != Engine::PowerJob {
         return None;
@@ -118,12 +122,30 @@ fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -
     let operator_login = rules.database_secret_ref.map(|secret| {
         login("powerjob.databaseSecretRef", &secret, &context.references.operator_login, notes)
     });
+    let retry_lost = rules.retry_lost.unwrap_or(Switch::Disabled);
+    let version = &spec.version;
+    let is_measured =
+        (version.major, version.minor, version.patch) == MOVES_APPS && version.suffix().is_empty();
     if operator_login.is_none() {
-        notes.warn(
+        notes.degrade(
+            Reason::AppsNotMoved,
             "powerjob.databaseSecretRef",
             "powerjob.databaseSecretRef is missing, a restart then stops each server without moving its apps first and \
              firings may get lost: give the operator a user of the database",
         );
+    } else if !is_measured {
+        let rest = match retry_lost {
+            Switch::Enabled => "what is lost is run again",
+            Switch::Disabled => "set powerjob.retryLost, so that what is lost is run again",
+        };
+        notes.degrade(
+            Reason::AppsNotMoved,
+            "version",
+            format!(
+                "apps are moved with version 4.3.9 only, version is {version}: a restart stops each server without moving \
+                 its apps first and firings may get lost: {rest}"
+            ),
+        );
     }
-    Some(PowerJobRules { operator_login, retry_lost: rules.retry_lost.unwrap_or(Switch::Disabled) })
+    Some(PowerJobRules { moves_apps: operator_login.is_some() && is_measured, operator_login, retry_lost })
 }

@@ -290,8 +290,10 @@ pub struct ValidScheduler {
 /// What only PowerJob knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PowerJobRules {
-    /// The login by which the operator moves apps before it stops their server; `None`: they are not moved.
+    /// The operator's own login of the database.
     pub operator_login: Option<DatabaseLogin>,
+    /// Whether apps are moved before their server is stopped: there is a login, and the version is the measured one.
+    pub moves_apps: bool,
     /// Whether instances that were lost in a move are run again.
     pub retry_lost: Switch,
 }

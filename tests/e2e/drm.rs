@@ -18,7 +18,7 @@ const CONTROL: u16 = 8899;
 const CONNECTIONS: u64 = 20;
 
 /// The spec of an example, with the ports of its pods open to this test.
-fn spec_of(example: &str) -> Result<Value> {
+pub(crate) fn spec_of(example: &str) -> Result<Value> {
     let mut object: Value = serde_yaml::from_str(example)?;
     let mut spec = object["spec"].take();
     spec["networkPolicy"] = json!({"extraFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]});

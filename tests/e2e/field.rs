@@ -1,11 +1,12 @@
 //! What every story needs: an operator, a cluster's object, its pods, and a client that publishes and subscribes.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Config};
@@ -87,14 +88,30 @@ impl Field {
         let field = Self { ground, story: story.to_owned(), kind: KINDS[0], cluster: NAME };
         field.clear().await;
         for namespace in [field.ground.namespace.clone(), field.operators()] {
-            let namespaces: Api<Namespace> = Api::all(field.ground.client.clone());
-            let new: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
-            eventually("the namespace is new", seconds(90), async || {
-                namespaces.create(&PostParams::default(), &new).await
-            })
-            .await?;
+            field.make_namespace(&namespace).await?;
         }
         Ok(field)
+    }
+
+    async fn make_namespace(&self, name: &str) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.ground.client.clone());
+        let new: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        let made = eventually("the namespace is new", seconds(90), async || {
+            namespaces.create(&PostParams::default(), &new).await
+        });
+        made.await.map(|_| ())
+    }
+
+    /// The same field in a second namespace, which is made, and goes with the story.
+    pub(crate) async fn beside(&self) -> Result<Self> {
+        let mut other = self.clone();
+        other.ground.namespace = self.neighbour();
+        self.make_namespace(&other.ground.namespace).await?;
+        Ok(other)
+    }
+
+    fn neighbour(&self) -> String {
+        format!("sofa-e2e-{}-beside", self.story)
     }
 
     /// The same field, of another cluster.
@@ -122,6 +139,12 @@ impl Field {
 
     /// Installs the operator by its chart, for this story's namespace alone.
     pub(crate) async fn install(&self) -> Result<()> {
+        self.install_for(&[self]).await
+    }
+
+    /// Installs the operator by its chart, for the namespaces of these fields.
+    pub(crate) async fn install_for(&self, fields: &[&Self]) -> Result<()> {
+        let namespaces: Vec<&str> = fields.iter().map(|field| field.ground.namespace.as_str()).collect();
         self.helm(&[
             "install",
             &self.release(),
@@ -129,7 +152,7 @@ impl Field {
             "--set",
             "crds.install=false,log.format=text,operator.slowPace=10,exec.enabled=true",
             "--set",
-            &format!("namespaces={{{}}}", self.ground.namespace),
+            &format!("namespaces={{{}}}", namespaces.join(",")),
             "--wait",
             "--timeout",
             "60s",
@@ -210,6 +233,25 @@ impl Field {
         .await
     }
 
+    /// Waits until a condition of the present generation has this reason and says these words.
+    pub(crate) async fn tells(&self, kind: &str, reason: &str, words: &str) -> Result<()> {
+        eventually(&format!("{kind} for {reason}: {words}"), seconds(90), async || {
+            let found = self.condition(kind).await?;
+            let says = found["message"].as_str().is_some_and(|message| message.contains(words));
+            if found["reason"] == reason && says { Ok(()) } else { bail!("{found}") }
+        })
+        .await
+    }
+
+    /// The pods of a role of this cluster: their names and uids.
+    pub(crate) async fn pods_of(&self, role: &str) -> Result<BTreeMap<String, String>> {
+        let of =
+            format!("middleware.sofastack.io/cluster={},middleware.sofastack.io/role={role}", self.cluster);
+        let found = self.ground.pods().list(&ListParams::default().labels(&of)).await?;
+        let named = found.items.into_iter().filter_map(|p| Some((p.metadata.name?, p.metadata.uid?)));
+        Ok(named.collect())
+    }
+
     /// Waits until a condition of the present generation has this reason.
     pub(crate) async fn reason_is(&self, kind: &str, reason: &str, within: Duration) -> Result<Value> {
         eventually(&format!("{kind} for {reason}"), within, async || {
@@ -250,9 +292,22 @@ impl Field {
     pub(crate) async fn start_database(&self) -> Result<()> {
         let objects: Vec<&str> = DATABASE.split("\n---\n").filter(|o| o.contains("step: database")).collect();
         self.ground.apply(&objects.join("\n---\n")).await?;
+        self.job_is_done("registry-database-init", seconds(180)).await
+    }
+
+    /// Changes the password in a Secret.
+    pub(crate) async fn set_password(&self, secret: &str, password: &str) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.ground.client.clone(), &self.ground.namespace);
+        let patch = json!({"stringData": {"password": password}});
+        secrets.patch(secret, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
+    /// Waits until a Job has succeeded.
+    pub(crate) async fn job_is_done(&self, name: &str, within: Duration) -> Result<()> {
         let jobs: Api<Job> = Api::namespaced(self.ground.client.clone(), &self.ground.namespace);
-        eventually("the database has its tables", seconds(180), async || {
-            let status = jobs.get("registry-database-init").await?.status.unwrap_or_default();
+        eventually(&format!("Job {name} is done"), within, async || {
+            let status = jobs.get(name).await?.status.unwrap_or_default();
             if status.succeeded == Some(1) { Ok(()) } else { bail!("{:?} failed", status.failed) }
         })
         .await
@@ -352,13 +407,14 @@ impl Field {
 
     /// The clusters first, while there is an operator that ends them in order; then everything else.
     async fn clear(&self) {
-        for kind in KINDS {
-            let of = self.of_kind(kind, NAME).clusters();
+        let mut beside = self.clone();
+        beside.ground.namespace = self.neighbour();
+        let all = || [self, &beside].into_iter().flat_map(|at| KINDS.map(|kind| at.of_kind(kind, NAME)));
+        for of in all().map(|at| at.clusters()) {
             // What is absent is as good as deleted; what stays shows when it is made again.
             of.delete_collection(&DeleteParams::default(), &ListParams::default()).await.ok();
         }
-        for kind in KINDS {
-            let of = self.of_kind(kind, NAME).clusters();
+        for of in all().map(|at| at.clusters()) {
             let gone = eventually("the clusters are gone", seconds(30), async || {
                 match of.list(&ListParams::default()).await {
                     Ok(left) if left.items.is_empty() => Ok(()),
@@ -377,7 +433,7 @@ impl Field {
         }
         self.helm(&["uninstall", &self.release(), "--wait", "--ignore-not-found"]).await.ok();
         let namespaces: Api<Namespace> = Api::all(self.ground.client.clone());
-        for namespace in [self.ground.namespace.clone(), self.operators()] {
+        for namespace in [self.ground.namespace.clone(), self.operators(), self.neighbour()] {
             namespaces.delete(&namespace, &DeleteParams::default()).await.ok();
         }
     }

@@ -18,6 +18,8 @@ mod inputs;
 mod lines;
 mod losses;
 mod powerjob;
+mod services_inputs;
+mod stack;
 mod steering;
 mod verdict;
 mod witness;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -30,22 +29,27 @@ const CRON: [(&str, &str, u64); 2] =
     [("every-15-s", "0/15 * * * * ?", 15), ("every-30-s", "0/30 * * * * ?", 30)];
 
 /// The scheduler, and what is run on it.
-struct Jobs {
-    field: Field,
+pub(crate) struct Jobs {
+    pub(crate) field: Field,
     app: u64,
     sleep: u64,
 }
 
 /// Two servers of the example, three workers, and a job every 15 s.
 async fn started(field: &Field) -> Result<Jobs> {
+    // What is lost would be run again, and not be seen.
+    started_with(field, |spec| spec["powerjob"]["retryLost"] = json!("Disabled")).await
+}
+
+/// The same, with a spec that differs.
+pub(crate) async fn started_with(field: &Field, edit: impl FnOnce(&mut Value)) -> Result<Jobs> {
     field.install().await?;
     field.ground.apply(DATABASE).await?;
     let scheduler = field.of_kind("SchedulerCluster", NAME);
     let mut spec: Value = serde_yaml::from_str(POWERJOB)?;
     let mut spec = spec["spec"].take();
     spec["networkPolicy"] = json!({"extraFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]});
-    // What is lost would be run again, and not be seen.
-    spec["powerjob"]["retryLost"] = json!("Disabled");
+    edit(&mut spec);
     let began = Instant::now();
     scheduler.apply(&spec).await?;
     scheduler.ready(ROLLOUT).await?;
@@ -53,12 +57,7 @@ async fn started(field: &Field) -> Result<Jobs> {
         "PowerJob: two servers Ready {:.0} s after the database was applied",
         began.elapsed().as_secs_f64()
     );
-    let jobs: Api<Job> = Api::namespaced(field.ground.client.clone(), &field.ground.namespace);
-    eventually("the operator's user is made", seconds(90), async || {
-        let status = jobs.get("powerjob-operator-user").await?.status.unwrap_or_default();
-        if status.succeeded == Some(1) { Ok(()) } else { bail!("{:?} failed", status.failed) }
-    })
-    .await?;
+    field.job_is_done("powerjob-operator-user", seconds(90)).await?;
     let mut jobs = Jobs { field: scheduler, app: 0, sleep: 0 };
     jobs.begin().await?;
     Ok(jobs)
@@ -130,14 +129,11 @@ impl Jobs {
     }
 
     /// Asks the database, as its root.
-    async fn sql(&self, statement: &str) -> Result<String> {
-        let script = format!(
-            "MYSQL_PWD=for-tests-only mariadb --no-defaults -h mariadb -u root -N powerjob -e \"{statement}\""
-        );
-        self.field.ground.exec("mariadb-0", &["sh", "-c", &script]).await
+    pub(crate) async fn sql(&self, statement: &str) -> Result<String> {
+        sql(&self.field, statement).await
     }
 
-    async fn count(&self, which: &str) -> Result<u64> {
+    pub(crate) async fn count(&self, which: &str) -> Result<u64> {
         let told = self.sql(&format!("SELECT COUNT(*) FROM instance_info WHERE {which}")).await?;
         told.trim().parse().with_context(|| told.clone())
     }
@@ -191,14 +187,22 @@ impl Jobs {
     }
 }
 
+/// Asks PowerJob's database, as its root.
+pub(crate) async fn sql(field: &Field, statement: &str) -> Result<String> {
+    let script = format!(
+        "MYSQL_PWD=for-tests-only mariadb --no-defaults -h mariadb -u root -N powerjob -e \"{statement}\""
+    );
+    field.ground.exec("mariadb-0", &["sh", "-c", &script]).await
+}
+
 /// Notes how long each drain takes: from the first of its steps to the stop of the server.
-struct Drains {
+pub(crate) struct Drains {
     seconds: Arc<Mutex<Vec<f64>>>,
     watch: JoinHandle<()>,
 }
 
 impl Drains {
-    fn of(field: &Field) -> Self {
+    pub(crate) fn of(field: &Field) -> Self {
         let seconds: Arc<Mutex<Vec<f64>>> = Arc::default();
         let (noted, field) = (Arc::clone(&seconds), field.clone());
         let watch = tokio::spawn(async move {
@@ -224,7 +228,7 @@ impl Drains {
     }
 
     /// All of them, the shortest first.
-    fn end(self) -> Vec<f64> {
+    pub(crate) fn end(self) -> Vec<f64> {
         self.watch.abort();
         let mut all = self.seconds.lock().expect("a list").clone();
         all.sort_by(f64::total_cmp);
@@ -258,18 +262,12 @@ async fn no_instance_is_lost_when_every_server_of_powerjob_is_restarted() {
 
 /// A password of the operator that is wrong: nothing is restarted, it is said why, and the right one is the way out.
 async fn wrong_login(jobs: &Jobs) -> Result<()> {
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> =
-        Api::namespaced(jobs.field.ground.client.clone(), &jobs.field.ground.namespace);
-    let set = async |password: &str| {
-        let patch = json!({"stringData": {"password": password}});
-        secrets.patch("powerjob-operator", &PatchParams::default(), &Patch::Merge(&patch)).await
-    };
     let before = uids(&jobs.field).await?;
-    set("wrong").await?;
+    jobs.field.set_password("powerjob-operator", "wrong").await?;
     jobs.field.edit(json!({"restart": "with a wrong password"})).await?;
     jobs.field.reason_is("Ready", "WaitingForDatabase", seconds(60)).await?;
     ensure!(uids(&jobs.field).await? == before, "servers were restarted without knowing their apps");
-    set("for-tests-only-operator").await?;
+    jobs.field.set_password("powerjob-operator", "for-tests-only-operator").await?;
     jobs.field.ready(ROLLOUT).await?;
     jobs.nothing_is_lost().await.map(|_| ())
 }

@@ -200,6 +200,8 @@ pub enum Reason {
     NoWorkers,
     /// PowerJob: a server that was taken for dead still lives.
     OwnerUsurped,
+    /// PowerJob: apps are not moved before their server is stopped, or cannot be.
+    AppsNotMoved,
     /// A reason of a newer operator.
     #[serde(other)]
     Other,

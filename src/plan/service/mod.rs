@@ -55,7 +55,7 @@ pub struct ServiceTarget {
 pub struct PowerJobRule {
     /// Whether apps are moved away first: a login was given, and the version is one with which that was measured (4.3.9).
     pub drain: bool,
-    /// Whether instances that were lost all the same are run again.
+    /// Whether instances that were lost all the same are run again: the spec wants it, and a login was given.
     pub retry_lost: bool,
 }
 

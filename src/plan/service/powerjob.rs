@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::picture::Picture;
 use super::rolling::stop;
 use crate::api::v1alpha1::{ActKind, Reason, Role};
-use crate::observe::{App, Apps, Member};
+use crate::observe::{App, Apps, Member, Unknown};
 use crate::plan::decision::{Command, Stop, Wake};
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
@@ -31,8 +31,24 @@ impl Picture<'_> {
             return None;
         }
         Some(crate::observe::read(self.w.apps.as_ref(), self.cutoff).map_err(|why| {
+            let why = self.w.apps_fault.clone().unwrap_or_else(|| why.to_string());
             Wait::new(Reason::WaitingForDatabase, "apps", format!("their owners are not known: {why}"))
         }))
+    }
+
+    /// A database that answers and does not tell of the apps: no time mends that, and a person is told before a restart waits
+    /// for it. One that is silent is told where it is waited for.
+    pub(super) fn untold_apps(&self) -> Option<Wait> {
+        let rule = self.t.powerjob?;
+        let fault = self.w.apps_fault.as_deref()?;
+        let is_refused = self.w.apps.as_ref().is_some_and(|f| f.read().err() == Some(Unknown::Unreadable));
+        let lacks = match (rule.drain, rule.retry_lost) {
+            (true, _) => "a restart waits until the operator's own login works",
+            (false, true) => "what is lost in a restart is not run again",
+            (false, false) => return None,
+        };
+        let message = format!("the database does not tell of them: {fault}: {lacks}");
+        is_refused.then(|| Wait::new(Reason::AppsNotMoved, "apps", message))
     }
 
     /// When to look again where apps are moved: no later than owners have to be looked at.
@@ -159,9 +175,8 @@ impl Picture<'_> {
         if !self.t.powerjob.is_some_and(|p| p.retry_lost) || self.t.paused {
             return None;
         }
-        let Ok(apps) = self.apps()? else { return None };
         let since = memory.run.as_ref()?.started_at;
-        (apps.lost > 0).then(|| {
+        (self.lost()? > 0).then(|| {
             let act = Act::on_cluster(ActKind::RetryLost);
             Next::act(
                 act,
@@ -173,7 +188,12 @@ impl Picture<'_> {
 
     /// Whether nothing is left to be run again.
     pub(super) fn nothing_is_lost(&self) -> bool {
-        matches!(self.apps(), Some(Ok(apps)) if apps.lost == 0)
+        self.lost() == Some(0)
+    }
+
+    /// How many instances were lost, whether or not apps are moved. `None`: it is not known.
+    fn lost(&self) -> Option<u32> {
+        crate::observe::read(self.w.apps.as_ref(), self.cutoff).ok().map(|apps| apps.lost)
     }
 
     /// Apps that have an owner, a job that is due, and no worker.

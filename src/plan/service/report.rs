@@ -49,6 +49,7 @@ impl Picture<'_> {
             first.state = StepState::Current;
         }
         report.notes.extend(self.without_workers());
+        report.notes.extend(self.untold_apps());
         report
     }
 }

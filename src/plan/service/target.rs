@@ -11,10 +11,6 @@ use crate::plan::target::{admission, plan_id, start_budget, verify_rule};
 use crate::types::Moment;
 use crate::validate::{ValidCluster, ValidDrm, ValidScheduler};
 
-/// The version with which moving apps was measured: it uses what PowerJob's workers say to its servers, which no document
-/// describes (measured: powerjob §1.6, limits).
-const DRAINED_VERSION: (u32, u32, u32) = (4, 3, 9);
-
 /// What a valid `DrmCluster` asks for, at this moment. `revisions` are those of the pod templates that are built from it, one
 /// for each role: without one of them nothing is restarted, as if the cluster were paused.
 #[must_use]
@@ -42,12 +38,10 @@ pub fn scheduler_target(
 }
 
 fn powerjob(valid: &ValidScheduler) -> PowerJobRule {
-    let version = &valid.common.version;
-    let measured = (version.major, version.minor, version.patch) == DRAINED_VERSION;
-    let login = valid.powerjob.as_ref().is_some_and(|rules| rules.operator_login.is_some());
+    let rules = valid.powerjob.as_ref();
     PowerJobRule {
-        drain: login && measured && version.suffix().is_empty(),
-        retry_lost: valid.powerjob.as_ref().is_some_and(|rules| rules.retry_lost == Switch::Enabled),
+        drain: rules.is_some_and(|rules| rules.moves_apps),
+        retry_lost: rules.is_some_and(|r| r.operator_login.is_some() && r.retry_lost == Switch::Enabled),
     }
 }
 
