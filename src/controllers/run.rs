@@ -12,7 +12,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -150,7 +150,7 @@ async fn one<K: Kind>(
     let under_way = Arc::new(watch::Sender::new(0_usize));
     let over = ended(stop.clone(), Arc::clone(&under_way));
     let failures = Arc::new(Failures::default());
-    let config = Config::default().concurrency(context.settings.workers);
+    let workers = Workers::new(context.settings.workers);
     let policy = {
         let failures = Arc::clone(&failures);
         move |meta: Arc<Meta<K>>, failure: &Failure, context: Arc<Context>| {
@@ -162,8 +162,9 @@ async fn one<K: Kind>(
     };
     let reconcile = move |meta: Arc<Meta<K>>, context: Arc<Context>| {
         let failures = Arc::clone(&failures);
-        let (stop, under_way) = (stop.clone(), Arc::clone(&under_way));
+        let (stop, under_way, workers) = (stop.clone(), Arc::clone(&under_way), workers.clone());
         Box::pin(async move {
+            let _worker = workers.next().await;
             let _counted = UnderWay::begin(&under_way);
             if stop.is_cancelled() {
                 return Ok(Action::await_change());
@@ -184,7 +185,7 @@ async fn one<K: Kind>(
             }
         })
     };
-    let mut done = std::pin::pin!(applier(reconcile, policy, context, store, queue, config));
+    let mut done = std::pin::pin!(applier(reconcile, policy, context, store, queue, Config::default()));
     let turns = async {
         while let Some(result) = done.next().await {
             if let Err(error) = result {
@@ -196,6 +197,23 @@ async fn one<K: Kind>(
     tokio::select! {
         () = turns => {}
         () = over => {}
+    }
+}
+
+/// How many clusters are looked at at a time: who waits longest is next. The queue of kube would take any one of those that
+/// wait, always the same ones first, and while there is more to do than is done somebody would wait for minutes.
+#[derive(Debug, Clone)]
+struct Workers(Arc<Semaphore>);
+
+impl Workers {
+    fn new(many: u16) -> Self {
+        Self(Arc::new(Semaphore::new(many.max(1).into())))
+    }
+
+    /// A worker, when it is this one's turn.
+    async fn next(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.0.acquire().await.ok()
     }
 }
 
@@ -225,6 +243,9 @@ impl Drop for UnderWay<'_> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use kube::core::PartialObjectMetaExt;
+
     use super::*;
 
     #[test]
@@ -247,6 +268,45 @@ mod tests {
         assert!(!over.is_finished(), "a reconcile is under way");
         drop(one);
         tokio::time::timeout(Duration::from_secs(5), over).await.unwrap().unwrap();
+    }
+
+    /// Each looks again at once, and there is one worker: nobody is overtaken again and again.
+    #[tokio::test]
+    async fn everybody_has_a_turn_where_there_is_more_to_do_than_is_done() {
+        const CLUSTERS: usize = 40;
+        const ROUNDS: usize = 10;
+        let (store, mut writer) = reflector::store::<Meta<Registry>>();
+        let mut queue = Vec::new();
+        writer.apply_watcher_event(&watcher::Event::Init);
+        for number in 0..CLUSTERS {
+            let (name, namespace) = (Some(format!("x{number}")), Some("a".to_owned()));
+            let meta: Meta<Registry> =
+                ObjectMeta { name, namespace, ..ObjectMeta::default() }.into_response_partial();
+            queue.push(ObjectRef::from_obj(&meta));
+            writer.apply_watcher_event(&watcher::Event::InitApply(meta));
+        }
+        writer.apply_watcher_event(&watcher::Event::InitDone);
+        let queue = stream::iter(queue).map(Ok::<_, watcher::Error>);
+        let queue = queue.chain(stream::pending());
+        let (workers, turns) = (Workers::new(1), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
+        let look = {
+            let turns = Arc::clone(&turns);
+            move |meta: Arc<Meta<Registry>>, _: Arc<()>| {
+                let (workers, turns) = (workers.clone(), Arc::clone(&turns));
+                Box::pin(async move {
+                    let _worker = workers.next().await;
+                    *turns.lock().unwrap().entry(meta.name_any()).or_default() += 1;
+                    tokio::task::yield_now().await;
+                    Ok::<_, std::fmt::Error>(Action::requeue(Duration::from_millis(1)))
+                })
+            }
+        };
+        let policy = |_: Arc<Meta<Registry>>, _: &std::fmt::Error, _: Arc<()>| Action::await_change();
+        let looked = applier(look, policy, Arc::new(()), store, queue, Config::default());
+        looked.take(CLUSTERS * ROUNDS).for_each(|_| async {}).await;
+        let turns = turns.lock().unwrap();
+        let fewest = turns.values().min().copied().unwrap_or_default();
+        assert!(turns.len() == CLUSTERS && fewest * 2 >= ROUNDS, "{turns:?}");
     }
 
     #[test]
