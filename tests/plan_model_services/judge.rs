@@ -6,7 +6,7 @@ use sofa_operator::plan::{Command, Decision, ServiceInput, Target, Wake};
 use sofa_operator::types::Moment;
 
 use crate::jobs::WHEEL;
-use crate::state::{GONE, NOW, Phase, Setting, State, TICK, uid};
+use crate::state::{FRESH, GONE, NOW, Phase, Setting, State, TICK, uid};
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -249,12 +249,13 @@ impl Judge<'_> {
         self.require(self.works(to) && self.state.servers.is_pinged(to), Rule::MovesToLiving);
     }
 
-    /// One that does not answer cannot say who its workers are.
+    /// One that does not answer cannot say who its workers are. Workers of which it has not heard for 30 s it does not tell
+    /// either: that takes two faults at once, an owner that hung and whose pings are lost right after.
     fn told(&mut self, from: Member, to: Member, app: usize) {
         let servers = &self.state.servers;
         let (from, to) = (self.setting.index(from), self.setting.index(to));
         let heard = |server: usize, worker: usize| servers.jobs.processes[server].heard[worker];
-        let known = self.setting.workers(app).all(|w| heard(from, w) >= GONE || heard(to, w) < GONE);
+        let known = self.setting.workers(app).all(|w| heard(from, w) >= FRESH || heard(to, w) < GONE);
         self.require(known || servers.pods[from].phase != Phase::Up, Rule::TellsFirst);
     }
 }

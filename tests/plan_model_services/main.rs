@@ -36,6 +36,8 @@ const REST_WITHIN: usize = 1000;
 enum Start {
     /// So many servers run on template 1; the spec wants template 2 and so many.
     Running(u8, u8),
+    /// So many servers run on the template that the spec wants, which wants so many.
+    Scaled(u8, u8),
     /// As two that run, but the last one hangs on a template whose pods never come up.
     Stuck,
     /// Nothing is there yet but a spec that wants two.
@@ -177,7 +179,7 @@ impl Start {
     fn state(self, world: &World) -> State {
         let setting = world.setting;
         let (have, want) = match self {
-            Self::Running(have, want) => (have, want),
+            Self::Running(have, want) | Self::Scaled(have, want) => (have, want),
             Self::Stuck | Self::Nothing => (2, 2),
         };
         let gone = Pod { made: 0, template: 1, phase: Phase::Gone, old: false, ours: false };
@@ -201,6 +203,10 @@ impl Start {
         }
         match self {
             Self::Running(..) => {}
+            Self::Scaled(..) => {
+                servers.pods.iter_mut().for_each(|pod| pod.template = 2);
+                servers.sets.iter_mut().for_each(|set| set.template = 2);
+            }
             Self::Stuck => {
                 servers.sets[0].template = BROKEN;
                 servers.pods[1] = Pod { template: BROKEN, phase: Phase::Starting, ..gone };
@@ -283,6 +289,12 @@ fn powerjob_with_two_apps() {
 }
 
 #[test]
+fn powerjob_without_delayed_jobs() {
+    let setting = Setting { kind: Kind::PowerJob { apps: 1, delayed: false }, ..powerjob(1, 2) };
+    explore("PowerJob, cron jobs only", setting, Start::Running(2, 2));
+}
+
+#[test]
 fn powerjob_that_grows() {
     explore("PowerJob, from two to three", powerjob(1, 3), Start::Running(2, 3));
 }
@@ -316,6 +328,7 @@ fn drm_in_two_groups() {
 fn drm_that_grows_and_shrinks() {
     explore("DRM, from two to three", drm(Strategy::OneByOne, 3), Start::Running(2, 3));
     explore("DRM, from three to two", drm(Strategy::OneByOne, 3), Start::Running(3, 2));
+    explore("DRM, from four to two, no restart", drm(Strategy::OneByOne, 4), Start::Scaled(4, 2));
 }
 
 #[test]
@@ -356,6 +369,7 @@ fn find(planted: Planted, faults: u8) -> Option<(usize, usize)> {
         Planted::RolesBackwards | Planted::IgnoresClients | Planted::TakesAllForWorking => {
             (one_by_one, Start::Running(2, 2))
         }
+        Planted::ScalesAtOnce => (drm(Strategy::OneByOne, 4), Start::Scaled(4, 2)),
         Planted::BeginsWithoutNeeds => (one_by_one, Start::Nothing),
         _ => (powerjob(1, 2), Start::Running(2, 2)),
     };

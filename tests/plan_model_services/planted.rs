@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use sofa_operator::api::v1alpha1::{Role, RolloutState};
+use sofa_operator::api::v1alpha1::{ActKind, Role, RolloutState};
 use sofa_operator::observe::{Apps, Fact, Member, PodPhase, ServerView, ServiceWorld};
 use sofa_operator::plan::{
-    Command, Decision, PowerJobRule, ServiceInput, ServiceTarget, Stop, Target, Wake, plan_service,
+    Command, Decision, InFlight, PowerJobRule, ServiceInput, ServiceTarget, Stop, Target, Wake, plan_service,
 };
 use sofa_operator::types::Moment;
 
@@ -44,6 +44,8 @@ pub(crate) enum Planted {
     StopsLate,
     /// The next server is stopped before the clients of the one before are back.
     IgnoresClients,
+    /// The same, where servers are taken away: what clients had is not counted before.
+    ScalesAtOnce,
     /// `spec.paused` is not read.
     IgnoresPause,
     /// What was written down is done, whatever the spec says now.
@@ -66,7 +68,7 @@ pub(crate) enum Planted {
 
 impl Planted {
     /// All of them.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::WholeRoleAtOnce,
         Self::NobodyServes,
         Self::TakesAllForWorking,
@@ -81,6 +83,7 @@ impl Planted {
         Self::LeavesUsurped,
         Self::StopsLate,
         Self::IgnoresClients,
+        Self::ScalesAtOnce,
         Self::IgnoresPause,
         Self::ActsAfterPause,
         Self::ActsUnwritten,
@@ -106,7 +109,7 @@ impl Planted {
             Self::MovesToDeaf => &[Rule::MovesToLiving],
             Self::TellsNobody => &[Rule::TellsFirst],
             Self::LeavesUsurped | Self::StopsLate => &[Rule::NothingLost],
-            Self::IgnoresClients => &[Rule::ClientsBack],
+            Self::IgnoresClients | Self::ScalesAtOnce => &[Rule::ClientsBack],
             Self::IgnoresPause | Self::ActsAfterPause => &[Rule::ObeysPause],
             Self::ActsUnwritten => &[Rule::WrittenDown],
             Self::TrustsOldFacts => &[Rule::FreshFacts],
@@ -236,6 +239,13 @@ fn change(planted: Planted, input: &ServiceInput<'_>, mut decision: Decision) ->
         Planted::ForgetsDone => {
             if let Some(run) = decision.memory.run.as_mut().filter(|_| decision.command.is_some()) {
                 run.done.clear();
+            }
+        }
+        Planted::ScalesAtOnce => {
+            let run = decision.memory.run.as_mut();
+            let scales = |act: &InFlight| act.act.kind == ActKind::ScaleDown;
+            if let Some(run) = run.filter(|run| run.act.as_ref().is_some_and(scales)) {
+                run.baseline = None;
             }
         }
         Planted::SleepsLong => decision.wake = Wake::Slowly,

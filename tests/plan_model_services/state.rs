@@ -32,9 +32,10 @@ pub(crate) const SERVERS: usize = 4;
 pub(crate) const APPS: usize = 2;
 pub(crate) const WORKERS: usize = 2;
 
-/// Ages in ticks: an app's owner changed so long ago that nothing asks any more; a worker was heard of so long ago that it
-/// counts as gone (60 s); there is no record of it.
+/// Ages in ticks: an app's owner changed so long ago that nothing asks any more; a worker was heard of so lately that it is
+/// counted on (less than 30 s), or so long ago that it counts as gone (60 s); there is no record of it.
 pub(crate) const SETTLED: u8 = 11;
+pub(crate) const FRESH: u8 = 3;
 pub(crate) const GONE: u8 = 6;
 pub(crate) const NEVER: u8 = 7;
 

@@ -295,13 +295,14 @@ impl World {
         next.idle = action == Action::Reconcile && *next == State { idle: false, ..state.clone() };
     }
 
-    /// Nothing is left to do to the servers that clients connect to, and clients have what they had.
+    /// No pod is left to be changed, the servers that clients connect to work, and clients have what they had.
     fn clients_are_served(&self, state: &State) -> bool {
         let servers = &state.servers;
-        let right =
-            |i: usize| servers.works(self.setting, i) && servers.pods[i].template == state.spec.template;
+        let ends = |pod: Pod| matches!(pod.phase, Phase::Gone | Phase::Stopping);
+        let drifts = |pod: Pod| !ends(pod) && pod.template != state.spec.template;
         servers.sets[0].replicas == state.spec.servers
-            && servers.members(self.setting, 0).all(right)
+            && !self.setting.all().any(|i| drifts(servers.pods[i]))
+            && servers.members(self.setting, 0).all(|i| servers.works(self.setting, i))
             && servers.uncounted == NONE
             && state.before.is_none_or(|before| servers.connected() >= before)
     }

@@ -11,7 +11,9 @@ use sofa_operator::observe::{
 use sofa_operator::plan::{Admission, PowerJobRule, RoleTarget, ServiceTarget, VerifyRule};
 use sofa_operator::types::Moment;
 
-use crate::state::{BROKEN, GONE, NEVER, NONE, NOW, OLDEST, Phase, Pod, Servers, Setting, Spec, TICK, uid};
+use crate::state::{
+    BROKEN, FRESH, GONE, NEVER, NONE, NOW, OLDEST, Phase, Pod, Servers, Setting, Spec, TICK, uid,
+};
 
 /// Connections of one unit of clients.
 const UNIT: u64 = 50;
@@ -129,7 +131,7 @@ fn apps(setting: Setting, servers: &Servers) -> Apps {
         let count = |holds: &dyn Fn(usize) -> bool| workers().filter(|w| holds(*w)).map(|_| 1_u32).sum();
         let fresh: BTreeMap<Member, u32> = hellos
             .iter()
-            .map(|s| (setting.member(*s), count(&|w| heard(*s, w) < 3)))
+            .map(|s| (setting.member(*s), count(&|w| heard(*s, w) < FRESH)))
             .filter(|(_, count)| *count > 0)
             .collect();
         // What is no member of the pods that there are is no member.
