@@ -64,7 +64,7 @@ impl Servers {
             && self.has_heard_of_none(setting, before, app, GONE);
         let state = &mut self.jobs.apps[app];
         state.excused |= cold;
-        state.pending = setting.delayed() && state.owner != NONE;
+        state.pending = state.owner != NONE;
         state.owner = server;
         state.moved = 0;
         for index in setting.pods(0) {
@@ -191,6 +191,9 @@ impl Servers {
                 if fires && !setting.delayed() && self.jobs.apps[app].moved >= WHEEL {
                     self.jobs.processes[server].wheel[app] = false;
                 }
+            }
+            if !setting.delayed() && self.jobs.apps[app].moved >= WHEEL {
+                self.jobs.apps[app].pending &= setting.pods(0).any(|s| self.is_former(s, app));
             }
         }
         broken
