@@ -148,8 +148,8 @@ impl Explored {
         false
     }
 
-    /// Done, nothing is in flight, and everything is as the spec wants it; nothing is left in the wheel of a former owner that
-    /// has lost its workers, and nothing lost is left to be run again.
+    /// Done, nothing is in flight, and everything is as the spec wants it. Unless it is paused, nothing is left in the wheel of
+    /// a former owner that has lost its workers, and nothing lost is left to be run again.
     fn is_done(&self, state: &State) -> bool {
         let setting = self.world.setting;
         let run = state.memory.run.as_ref();
@@ -165,7 +165,7 @@ impl Explored {
                 && if ordinal < wanted { works } else { pod.phase == Phase::Gone }
         });
         let former = setting.pods(0).any(|s| (0..setting.apps()).any(|app| servers.is_former(s, app)));
-        done && right && !servers.jobs.lost && (state.spec.paused || !former)
+        done && right && (state.spec.paused || (!former && !servers.jobs.lost))
     }
 }
 
