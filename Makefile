@@ -102,6 +102,8 @@ test-unit: ## tests that need no cluster: the planner's proofs among them
 .PHONY: prove
 prove: ## the planner's proofs, deeper and with their figures: two faults in a history, 200000 random worlds
 	FAULTS=2 cargo test --locked --no-default-features --test plan_model -- --nocapture --test-threads 1
+	cargo test --locked --no-default-features --test plan_model_services -- --nocapture --test-threads 1
+	FAULTS=2 cargo test --locked --no-default-features --test plan_model_services -- --nocapture --test-threads 1 powerjob_with_one_app drm_one_by_one
 	CASES=200000 cargo test --locked --no-default-features --test plan_props --test plan_service -- --nocapture --test-threads 1
 
 .PHONY: test-apiserver

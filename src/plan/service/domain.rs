@@ -50,7 +50,8 @@ impl Domain for Picture<'_> {
         let connections = self.connections();
         let decides = act.role().is_some_and(|role| self.clients_decide(role));
         let Some(run) = &mut memory.run else { return };
-        if act.kind == ActKind::RestartPods && decides && run.baseline.is_none() {
+        let takes = matches!(act.kind, ActKind::RestartPods | ActKind::ScaleDown);
+        if takes && decides && run.baseline.is_none() {
             run.baseline = Some((Counts { connections, ..Counts::default() }, self.now));
         }
     }
