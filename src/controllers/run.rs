@@ -271,7 +271,7 @@ mod tests {
     }
 
     /// Each looks again at once, and there is one worker: nobody is overtaken again and again.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn everybody_has_a_turn_where_there_is_more_to_do_than_is_done() {
         const CLUSTERS: usize = 40;
         const ROUNDS: usize = 10;
@@ -296,7 +296,7 @@ mod tests {
                 Box::pin(async move {
                     let _worker = workers.next().await;
                     *turns.lock().unwrap().entry(meta.name_any()).or_default() += 1;
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                     Ok::<_, std::fmt::Error>(Action::requeue(Duration::from_millis(1)))
                 })
             }
