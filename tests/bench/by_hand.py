@@ -212,7 +212,7 @@ def by_operator(cluster: Cluster) -> tuple[float, float]:
 
 
 def copies(cluster: Cluster) -> list[dict]:
-    """The objects that the operator made, as a person would write them: without its marks, and with no gate on the pods."""
+    """The objects that the operator made, as a person would write them: without its marks, and with neither gate nor guard on the pods."""
     made = []
     for found in json.loads(cluster.kubectl("get", KINDS, "-o", "json"))["items"]:
         meta, spec = found["metadata"], found.get("spec", {})
@@ -225,6 +225,7 @@ def copies(cluster: Cluster) -> list[dict]:
             spec.pop("clusterIPs", None)
         if found["kind"] == "StatefulSet":
             spec["template"]["spec"].pop("schedulingGates", None)
+            spec["template"]["spec"].pop("initContainers", None)
         made.append(found)
     return made
 
