@@ -97,6 +97,7 @@ fn seen_pod(index: usize, pod: Pod) -> SeenPod {
         started: Some(if long_ago { NOW.before(OLDEST) } else { NOW }),
         trouble: (pod.template == BROKEN && pod.phase == Phase::Starting).then_some(Trouble::Crash),
         waived: false,
+        raft_data: None,
     }
 }
 
