@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, OnTimeout, PushOwner, PushState, Reason, RolloutState};
-use sofa_operator::observe::{Actor, Addresses, Fact, GroupView, Member, PodPhase, RegistryWorld, Unknown};
+use sofa_operator::observe::{
+    Actor, Addresses, Fact, GroupView, Member, Node, PodPhase, RegistryWorld, Standing, Unknown,
+};
 use sofa_operator::plan::{Act, Command, Decision, GroupChange};
 use sofa_operator::types::DnsLabel;
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
-use crate::{act, at_rest, decide, first_wait, is_done, remembered, state, stopped, waits};
+use crate::{act, at_rest, decide, first_wait, is_done, pod, relist, remembered, state, stopped, waits};
 
 /// `spec.push.hold` closes push without a rollout, and taking it away opens it.
 #[test]
@@ -353,4 +355,70 @@ fn push_is_closed_with_the_group_and_opened_with_it() {
         assert_eq!(cluster.push, wanted, "the others hold: {others_hold}");
         assert_eq!(memory.push.owner, others_hold.then_some(PushOwner::Operator));
     }
+}
+
+/// A session that can hear of no meta, and that none lists, pushes for nobody: it does not keep push from counting as closed. One
+/// on a silent node is not known to.
+#[test]
+fn a_deaf_session_does_not_keep_push_from_being_closed() {
+    let cluster = at_rest();
+    let session = Member::new(SESSION, 1);
+    let deaf = |world: &mut RegistryWorld, node| {
+        let old = pod(world, session).address.unwrap();
+        relist(world, |lists| {
+            lists.sessions.remove(&old);
+        });
+        pod(world, session).node = node;
+        if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(&session) {
+            value.metas = Some(Addresses::new());
+            value.push = Some(PushSwitch::Open);
+        }
+        world.metas.values_mut().for_each(|fact| {
+            if let Fact::Known { value, .. } = fact {
+                value.push = Some(PushSwitch::Closed);
+            }
+        });
+        if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(&Member::new(SESSION, 0)) {
+            value.push = Some(PushSwitch::Closed);
+        }
+    };
+    let state = |node| decide(&cluster, &remembered(&cluster), |w| deaf(w, node)).memory.push.state;
+    assert_eq!(state(Node::Reachable), PushState::Closed);
+    assert_eq!(state(Node::Unreachable), PushState::Unknown);
+}
+
+/// Push is closed for no change that could not begin: another role settles first.
+#[test]
+fn push_stays_open_while_another_role_is_unsettled() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let memory = remembered(&cluster);
+    let unsettled = decide(&cluster, &memory, |world| {
+        if let Some(Fact::Known { value, .. }) = world.datas.get_mut(&Member::new(DATA, 1)) {
+            value.others = Some(Addresses::new());
+        }
+    });
+    assert_eq!((act(&unsettled), first_wait(&unsettled)), (None, (Reason::WaitingForConvergence, "data-1")));
+    let broken = decide(&cluster, &memory, |world| {
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&Member::new(META, 2)) {
+            (value.standing, value.lists, value.push) = (Standing::Outside, None, None);
+        }
+    });
+    assert_eq!(act(&broken), Some(ActKind::ClosePush), "what is to be changed may be what the change mends");
+    assert_eq!(act(&decide(&cluster, &memory, |_| {})), Some(ActKind::ClosePush));
+}
+
+/// Push that somebody opened in a rollout halts it; a new spec is a person's word to go on, and it is closed anew.
+#[test]
+fn push_that_was_opened_is_closed_again_for_a_new_spec_alone() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.until("a pod is stopped", |_, d| !stopped(d).is_empty());
+    cluster.push = PushSwitch::Open;
+    let halted = cluster.until("it is seen", |_, d| state(d) == Some(RolloutState::Halted));
+    assert_eq!(first_wait(&halted).0, Reason::PushOpenedByOther);
+    cluster.change_template("t3");
+    cluster.until("it is closed again", |c, _| c.push == PushSwitch::Closed);
+    cluster.until("it rests", |c, _| is_done(c));
+    assert_eq!(cluster.push, PushSwitch::Open);
 }

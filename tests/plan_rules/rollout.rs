@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sofa_operator::api::v1alpha1::{ActKind, RolloutState};
-use sofa_operator::observe::{Actor, Fact, GroupView, Member};
-use sofa_operator::plan::{Admission, TemplateChoice, Wake};
+use sofa_operator::observe::{Actor, Fact, GroupView, Member, Unknown};
+use sofa_operator::plan::{Admission, Command, TemplateChoice, Wake};
+use sofa_operator::types::Moment;
 
 use crate::cluster::{DATA, META, SESSION};
-use crate::{at_rest, decide, is_done, remembered, stopped};
+use crate::{act, at_rest, decide, is_done, remembered, state, stopped};
 
 /// What is still to be written down is looked at soon, though nothing else is to be done.
 #[test]
@@ -114,4 +115,26 @@ fn a_cluster_ends_with_its_last_pod_and_its_last_word_to_the_group() {
     let old = cluster.now.before(Duration::from_mins(1));
     assert!(!decide(&cluster, &memory, |w| w.kubernetes.at = old).finished, "pods may be there by now");
     assert!(cluster.reconcile().finished);
+}
+
+/// A new spec drops what was only written down, and goes on to wait for what was done.
+#[test]
+fn a_new_spec_goes_on_to_wait_for_what_was_done() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    let written = cluster.until("it is written down", |_, d| act(d) == Some(ActKind::ClosePush));
+    assert!(written.command.is_none());
+    cluster.change_template("t3");
+    let memory = remembered(&cluster);
+    let dropped = decide(&cluster, &memory, |w| w.kubernetes.at = Moment::default());
+    assert_eq!(dropped.command, None, "no act of the spec before");
+    let done = cluster.until("it is done", |_, d| matches!(d.command, Some(Command::ClosePush { .. })));
+    assert_eq!(state(&done), Some(RolloutState::Verifying));
+    cluster.change_template("t4");
+    let at = cluster.now;
+    let memory = remembered(&cluster);
+    let goes_on = decide(&cluster, &memory, |w| {
+        w.sessions.values_mut().for_each(|f| *f = Fact::unknown(Unknown::TimedOut, at));
+    });
+    assert_eq!((act(&goes_on), state(&goes_on)), (Some(ActKind::ClosePush), Some(RolloutState::Verifying)));
 }
