@@ -275,6 +275,8 @@ fn one_blank_meta_is_let_in_at_a_time() {
     };
     breaks(&release(&[meta(1), meta(2)]), &[]);
     breaks(&release(&[meta(2)]).with(blank(meta(2), false)), &[]);
+    let beside_two = release(&[meta(2)]).with(blank(meta(0), true)).with(blank(meta(1), true));
+    breaks(&beside_two, &[]);
     breaks(&release(&[meta(2)]).with(blank(meta(2), false)).with(blank(meta(1), true)), &[I::I14OneBlank]);
     let two = || release(&[meta(1), meta(2)]).with(blank(meta(1), false)).with(blank(meta(2), false));
     breaks(&two(), &[I::I14OneBlank]);

@@ -422,3 +422,22 @@ fn push_that_was_opened_is_closed_again_for_a_new_spec_alone() {
     cluster.until("it rests", |c, _| is_done(c));
     assert_eq!(cluster.push, PushSwitch::Open);
 }
+
+/// What clients have is counted before the first act: where it cannot be, push that is closed already is not enough.
+#[test]
+fn no_first_act_without_a_count() {
+    let mut cluster = at_rest();
+    cluster.push = PushSwitch::Closed;
+    cluster.until("it is seen", |_, d| d.memory.push.owner == Some(PushOwner::Other));
+    cluster.change_template("t2");
+    let memory = remembered(&cluster);
+    let uncounted = decide(&cluster, &memory, |world| {
+        for fact in world.sessions.values_mut() {
+            if let Fact::Known { value, .. } = fact {
+                value.counts = None;
+            }
+        }
+    });
+    assert_eq!((act(&uncounted), first_wait(&uncounted)), (None, (Reason::WaitingForFreshFacts, "clients")));
+    assert_eq!(act(&decide(&cluster, &memory, |_| {})), Some(ActKind::RestartPods));
+}

@@ -1,7 +1,7 @@
 //! The plan of a cluster of servers in words.
 
 use super::picture::Picture;
-use crate::api::v1alpha1::{Reason, StepKind, StepState};
+use crate::api::v1alpha1::{Reason, Role, StepKind, StepState};
 use crate::plan::machine::{Next, Turn, subject};
 use crate::plan::report::{Report, ReportStep, Wait};
 
@@ -37,7 +37,8 @@ impl Picture<'_> {
                 let what = [format!("{have} to {}", target.replicas)];
                 report.steps.push(step(StepKind::ScaleRole, *role, &what, "the spec wants another number"));
             }
-            if target.replicas == 1 {
+            // A console serves people: while it is away, nothing that runs is worse off.
+            if target.replicas == 1 && *role != Role::Console {
                 report.notes.push(Wait::new(
                     Reason::NotHighlyAvailable,
                     role.field(),
