@@ -1,6 +1,6 @@
 //! PodDisruptionBudget objects: at most one server of a role is drained at a time, or as many as a rollout stops at once.
 //!
-//! May import `api` and `validate`.
+//! May import `api`, `plan::Desired` and `validate`.
 
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -9,9 +9,10 @@ use super::names;
 use super::server::Shape;
 use crate::api::objects;
 use crate::api::v1alpha1::{Role, Strategy};
+use crate::plan::Desired;
 
 /// The budget of each role.
-pub(super) fn disruption_budgets(shape: &Shape) -> Vec<PodDisruptionBudget> {
+pub(super) fn disruption_budgets(shape: &Shape, desired: &Desired) -> Vec<PodDisruptionBudget> {
     let common = shape.common;
     let budget = |role: Role, at_once: u32, metadata| PodDisruptionBudget {
         metadata,
@@ -25,7 +26,10 @@ pub(super) fn disruption_budgets(shape: &Shape) -> Vec<PodDisruptionBudget> {
     };
     let of = |(component, _): &(&crate::validate::ValidComponent, _)| {
         let name = objects::role_name(&common.identity.name, component.role);
-        let at_once = at_once(component.role, component.replicas, common.rollout.strategy);
+        // While the spec's others are not made yet, half of it may be all that there is.
+        let present = desired.roles.get(&component.role).map_or(component.replicas, |role| role.replicas);
+        let replicas = present.min(component.replicas);
+        let at_once = at_once(component.role, replicas, common.rollout.strategy);
         budget(component.role, at_once, names::role_metadata(common, component, name))
     };
     shape.roles.iter().map(of).collect()

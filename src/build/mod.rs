@@ -143,7 +143,7 @@ fn objects(shape: &Shape, desired: &Desired) -> Objects {
         config_maps: config_map::config_maps(shape),
         network_policies: network_policy::network_policies(shape),
         services: service::services(shape, desired),
-        disruption_budgets: disruption_budget::disruption_budgets(shape),
+        disruption_budgets: disruption_budget::disruption_budgets(shape, desired),
         ingresses: exposure::ingresses(shape),
         http_routes: exposure::http_routes(shape),
         stateful_sets: stateful_set::stateful_sets(shape, desired),

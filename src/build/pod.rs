@@ -35,7 +35,13 @@ const GUARD: &str = r#"case $RAFT_DATA in
   [ -e "$kept" ] || [ ! -e "$DATA" ] || mv "$DATA" "$kept"
   exit ;;
 esac
-[ "$RAFT_DATA" = "$BLANK" ] || [ -n "$(ls -A "$DATA" 2> /dev/null)" ] || {
+[ "$RAFT_DATA" != "$BLANK" ] || exit 0
+inside=
+if [ -e "$DATA" ]; then
+  # Not to be read is not to be empty.
+  inside=$(ls -A "$DATA") || exit 1
+fi
+[ -n "$inside" ] || {
   echo "$DATA is empty, and this meta was not let in as a blank one" > /dev/termination-log
   exit "$VOLUME_EMPTY"
 }

@@ -14,7 +14,7 @@ use super::gather;
 use super::kind::{Kind, Planned};
 use crate::admin::answer::Answer;
 use crate::admin::transport::{Call, Content, NoAnswer, Server, Transport};
-use crate::api::objects::{ADMISSION_GATE, FINALIZER, RAFT_DATA, WAS_SET_ASIDE};
+use crate::api::objects::{ADMISSION_GATE, FINALIZER, KEPT, RAFT_DATA, WAS_SET_ASIDE};
 use crate::api::v1alpha1::{ClusterStatus, DeletionPolicy, PushGroup, PushGroupActor, PushGroupHolder, Role};
 use crate::build::{Objects, StatefulSetChange, claim_name, role_name};
 use crate::effects::{
@@ -282,7 +282,12 @@ impl<K: Kind> ClusterObjects for KubePorts<'_, K> {
             annotations[WAS_SET_ASIDE] = token.to_string().into();
         }
         let patch = json!({"metadata": {"annotations": annotations}});
+        // The claim first: a pod whose raft data were set aside would be asked to do it again.
         self.writer().ensure_fields(&claims, self.namespace(), &name, &patch).await?;
+        if let Some(pod) = K::kubernetes(&self.planned.world).pods.get(&member) {
+            let name = member.pod_name(self.cluster());
+            self.pods().annotate(&name, pod.uid.as_str(), RAFT_DATA, KEPT).await?;
+        }
         Ok(())
     }
 

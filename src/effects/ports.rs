@@ -95,7 +95,7 @@ pub trait Record {
 pub trait ClusterObjects {
     /// Applies these; nothing is sent for what is already so. None of it disturbs anybody.
     fn apply(&mut self, objects: &Objects) -> impl Future<Output = Result<(), Failure>> + Send;
-    /// Marks a member's claim as that of a member.
+    /// Marks a member's claim as that of a member, and then its pod: next time it starts with that volume only.
     fn mark(&mut self, member: Member) -> impl Future<Output = Result<(), Failure>> + Send;
     /// Writes down how far the first start has come.
     fn write_genesis(&mut self, genesis: &Genesis) -> impl Future<Output = Result<(), Failure>> + Send;

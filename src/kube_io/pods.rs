@@ -57,6 +57,17 @@ impl PodWriter {
         Ok(())
     }
 
+    /// Annotates it. A pod that is gone, or another one of its name, is no error.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn annotate(&self, name: &str, uid: &str, key: &str, value: &str) -> Result<(), KubeError> {
+        // With another uid than the present one the API server refuses the patch as a conflict.
+        let patch = json!({"metadata": {"uid": uid, "annotations": {key: value}}});
+        let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        unless_gone(self.pods.patch(name, &params, &Patch::Merge(patch)).await.map(|_| ()))
+    }
+
     /// Asks for its eviction. A pod that is gone, or another one of its name, is no error.
     ///
     /// # Errors

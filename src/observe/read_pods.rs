@@ -115,12 +115,21 @@ fn read_pod(pod: &KubePod, role: Role, node: Node) -> Option<Pod> {
         revision: revision.unwrap_or_default(),
         phase: phase(pod, container),
         node,
-        started: container
-            .and_then(|c| Some(Moment::from(c.state.as_ref()?.running.as_ref()?.started_at.as_ref()?))),
+        started: container.and_then(started),
         trouble: trouble(pod, container),
         waived: annotation(&pod.metadata, UNREACHABLE_ANNOTATION) == Some(ACCEPTED),
         raft_data: annotation(&pod.metadata, RAFT_DATA).and_then(RaftData::of),
     })
+}
+
+/// When a container started last, whether or not it still runs.
+fn started(container: &ContainerStatus) -> Option<Moment> {
+    let states = [&container.state, &container.last_state].into_iter().flatten();
+    let mut moments = states.filter_map(|state| {
+        let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+        running.or_else(|| state.terminated.as_ref()?.started_at.as_ref())
+    });
+    moments.next().map(Moment::from)
 }
 
 fn phase(pod: &KubePod, container: Option<&ContainerStatus>) -> PodPhase {
@@ -165,8 +174,8 @@ fn trouble(pod: &KubePod, container: Option<&ContainerStatus>) -> Option<Trouble
 /// Whether the container that looks for raft data ended because there is none, now or the last time that it ran.
 fn has_found_nothing(guard: &ContainerStatus) -> bool {
     let states = [&guard.state, &guard.last_state].into_iter().flatten();
-    let mut ended = states.filter_map(|state| state.terminated.as_ref());
-    ended.any(|state| state.exit_code == i32::from(VOLUME_EMPTY))
+    let last = states.filter_map(|state| state.terminated.as_ref()).next();
+    last.is_some_and(|state| state.exit_code == i32::from(VOLUME_EMPTY))
 }
 
 /// A StatefulSet; `None` while it is being deleted: its pods are then made by nobody.
@@ -275,6 +284,24 @@ mod tests {
     }
 
     #[test]
+    fn a_container_that_has_ended_had_started() {
+        let at = "2026-01-01T00:00:05Z";
+        for state in [
+            json!({"state": {"terminated": {"exitCode": 1, "startedAt": at}}}),
+            json!({"state": {"waiting": {}}, "lastState": {"terminated": {"exitCode": 1, "startedAt": at}}}),
+        ] {
+            let seen = pod(|p| {
+                for key in ["state", "lastState"] {
+                    p["status"]["containerStatuses"][0][key] = state[key].clone();
+                }
+            });
+            assert_eq!(seen.started.map(Moment::as_millis), Some(1_767_225_605_000), "{state}");
+        }
+        let never = pod(|p| p["status"]["containerStatuses"][0]["state"] = json!({"waiting": {}}));
+        assert_eq!(never.started, None);
+    }
+
+    #[test]
     fn a_sidecar_says_nothing_of_the_server() {
         let sidecar = json!({"name": "agent", "image": "", "imageID": "", "ready": false, "restartCount": 9,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
@@ -350,6 +377,7 @@ mod tests {
             (json!({"now": again, "before": ended(127)}), Some(Trouble::Crash)),
             (json!({"now": {"waiting": {"reason": "ErrImagePull"}}}), Some(Trouble::Image)),
             (json!({"now": ended(0)}), None),
+            (json!({"now": ended(0), "before": ended(VOLUME_EMPTY)}), None),
         ] {
             assert_eq!(guard(state.clone()).trouble, trouble, "{state}");
         }

@@ -537,9 +537,40 @@ fn the_raft_data_of_another_cluster_are_set_aside_beside_a_leader() {
         split(world);
         world.metas.insert(other, Fact::unknown(Unknown::TimedOut, at));
     });
-    assert_eq!((act(&alone), first_wait(&alone)), (None, (Reason::WaitingForQuorum, "meta-1")));
+    assert_eq!(act(&alone), None);
     // Asked of the others, there is no leader beside them.
     cluster.asides = [(Member::new(META, 0), "t1".parse().unwrap())].into();
     let wrong = decide(&cluster, &memory, split);
-    assert_eq!((act(&wrong), first_wait(&wrong)), (None, (Reason::WaitingForQuorum, "meta-0")));
+    assert_eq!(act(&wrong), None);
+}
+
+/// A meta that cannot join is made again for it as soon as the others lead; two that are to be set aside go one after the other.
+#[test]
+fn the_raft_data_of_whoever_serves_nobody_are_set_aside_first() {
+    let mut cluster = at_rest();
+    let (one, two) = (Member::new(META, 1), Member::new(META, 2));
+    let away = cluster.address(two).unwrap();
+    cluster.asides = [one, two].map(|m| (m, "t1".parse().unwrap())).into();
+    let memory = remembered(&cluster);
+    let cannot_join = |world: &mut RegistryWorld| {
+        pod(world, two).address = Some(Ipv4Addr::new(10, 77, 0, 2));
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&two) {
+            (value.standing, value.lists, value.push, value.peers) =
+                (Standing::Outside, None, None, Some([away].into()));
+        }
+    };
+    let told = decide(&cluster, &memory, cannot_join);
+    let first = told.memory.run.unwrap().act.unwrap().act;
+    assert_eq!((first.kind, first.targets[0].member), (ActKind::RepairPod, two));
+    let held = decide(&cluster, &memory, |world| {
+        (pod(world, two).phase, pod(world, two).address) = (PodPhase::Held, None);
+        world.metas.remove(&two);
+    });
+    let next = held.memory.run.unwrap().act.unwrap().act;
+    assert_eq!(
+        (next.kind, next.targets[0].member),
+        (ActKind::ReleasePods, two),
+        "it does not wait for the other one"
+    );
+    cluster.until("both are done", |c, _| is_done(c) && c.asides.is_empty());
 }

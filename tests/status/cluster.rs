@@ -280,6 +280,7 @@ impl Cluster {
         }
         self.marked.extend(&decision.marks);
         self.asides.retain(|member, _| !decision.marks.contains(member));
+        self.let_in.extend(decision.marks.iter().map(|member| (*member, RaftData::Kept)));
         if let Some(genesis) = &decision.genesis {
             self.genesis = genesis.clone();
         }

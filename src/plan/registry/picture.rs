@@ -169,7 +169,9 @@ impl<'a> Picture<'a> {
         // One that leaves is not made anew before.
         let leaving = self.leaving().filter(|m| m.role == role && self.is_raft());
         self.pods(role).filter(move |(m, p)| {
-            (again || revision.is_some_and(|r| *r != p.revision) || self.is_to_be_set_aside(*m))
+            (again
+                || revision.is_some_and(|r| *r != p.revision)
+                || p.phase != PodPhase::Held && self.is_to_be_set_aside(*m))
                 && p.phase != PodPhase::Stopping
                 && m.ordinal < self.replicas(role)
                 && Some(*m) != leaving

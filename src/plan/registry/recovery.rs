@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::picture::Picture;
 use crate::api::v1alpha1::{ActKind, Automation, Reason, Role};
-use crate::observe::{Addresses, Genesis, Member, Node, PodPhase, Standing, Unknown};
+use crate::observe::{Addresses, Genesis, Member, Node, Pod, PodPhase, Standing, Trouble, Unknown};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::fingerprint::fingerprint;
 use crate::plan::machine::Next;
@@ -86,7 +86,11 @@ impl Picture<'_> {
         {
             return Some(*survivor);
         }
-        let all_known = self.members(Role::Meta).all(|m| self.is_known(m));
+        let is_there = |m: Member| {
+            let is_empty = |p: &Pod| p.trouble == Some(Trouble::VolumeEmpty);
+            self.is_known(m) && !self.pod(m).is_some_and(is_empty)
+        };
+        let all_known = self.members(Role::Meta).all(is_there);
         let last = memory.last_leader.filter(|m| candidates.contains(m))?;
         (self.t.majority == Automation::Automatic && all_known).then_some(last)
     }

@@ -40,64 +40,45 @@ impl Picture<'_> {
     }
 
     /// A meta that was let in with its volume and has lost it before it started: its pod is made again, and held. As it is it
-    /// starts on no empty volume; but that is not left to it alone.
+    /// starts on no empty volume; but that is not left to it alone. While it may not be stopped, all else goes on.
     fn hold_again(&self) -> Option<Next> {
-        if !self.is_raft() {
-            return None;
-        }
-        let (member, pod) = self.pods(Role::Meta).find(|(m, p)| {
+        let lost = |m: Member, p: &Pod| {
             p.may_run()
                 && !p.may_be_blank()
                 && p.started.is_none()
                 && p.node == Node::Reachable
-                && !self.is_known(*m)
-        })?;
-        if self.t.paused {
-            return Some(Next::wait(Wait::new(
-                Reason::PausedBySpec,
-                member,
-                "its repair waits: spec.paused is set",
-            )));
-        }
-        if let Err(wait) = self.is_our_turn_to_repair() {
-            return Some(Next::wait(wait));
-        }
-        Some(made_again(
-            member,
-            pod,
-            "its volume was lost before it started: it is made again, and held back",
-        ))
+                && !self.is_known(m)
+        };
+        let (member, pod) = self.pods(Role::Meta).find(|(m, p)| lost(*m, p)).filter(|_| self.is_raft())?;
+        let may = !self.t.paused && self.is_our_turn_to_repair().is_ok();
+        may.then(|| {
+            made_again(member, pod, "its volume was lost before it started: it is made again, and held back")
+        })
     }
 
-    /// A meta of another cluster whose raft data a person wants set aside: it is made again, held, and let in as a blank one, when
-    /// one of the others leads a group that has its majority without it. What a member has is set aside in a rollout, with push
-    /// closed.
+    /// A meta that serves nobody or another cluster, and whose raft data a person wants set aside: it is made again, held, and let
+    /// in as a blank one, when one of the others leads a group that has its majority without it. What a member of that group
+    /// has is set aside in a rollout, with push closed.
     fn set_aside(&self) -> Option<Next> {
-        if !self.is_raft() || !self.disagree() {
-            return None;
-        }
-        let (member, pod) =
-            self.pods(Role::Meta).find(|(m, p)| p.may_run() && self.is_to_be_set_aside(*m))?;
-        let wait = |reason, message| Some(Next::wait(Wait::new(reason, member, message)));
-        if self.t.paused {
-            return wait(Reason::PausedBySpec, "its raft data are not set aside: spec.paused is set");
-        }
-        if !self.others_lead_without(member) {
-            return wait(
-                Reason::WaitingForQuorum,
-                "its raft data are set aside when it is in no group, and another meta leads one with a majority",
-            );
-        }
-        if let Err(wait) = self.is_our_turn_to_repair() {
-            return Some(Next::wait(wait));
-        }
-        Some(made_again(member, pod, "it is in another cluster, and a person wants its raft data set aside"))
+        let (member, pod) = self
+            .pods(Role::Meta)
+            .find(|(m, p)| p.may_run() && self.is_to_be_set_aside(*m) && self.others_lead_without(*m))?;
+        let may = !self.t.paused && self.is_our_turn_to_repair().is_ok();
+        may.then(|| {
+            made_again(
+                member,
+                pod,
+                "it is in no group with the others, and a person wants its raft data set aside",
+            )
+        })
     }
 
     /// Whether a person wants the raft data of this meta set aside, and that was not done.
     pub(crate) fn is_to_be_set_aside(&self, member: Member) -> bool {
         let token = self.w.kubernetes.claims.get(&member).and_then(|c| c.aside.as_ref());
-        self.is_raft() && token.is_some_and(|token| !self.was_set_aside(member, token))
+        // A single meta has nobody from whom it could learn them again.
+        let others = self.is_raft() && self.replicas(Role::Meta) > 1;
+        others && token.is_some_and(|token| !self.was_set_aside(member, token))
     }
 
     /// Whether a meta was let in after its raft data were set aside for this token.
@@ -105,19 +86,21 @@ impl Picture<'_> {
         self.pod(member).is_some_and(|p| p.raft_data == Some(RaftData::Aside(token.clone())))
     }
 
-    /// Whether exactly one of the other metas leads, a majority of its group works, and this one is in another group, in which
-    /// no more of them work.
+    /// Whether exactly one of the other metas leads, a majority of its group works, and this one is not in it, nor in another
+    /// group in which more of them work.
     fn others_lead_without(&self, member: Member) -> bool {
         let others = || self.serving_metas().filter(|(m, _)| *m != member);
         let mut leaders = others().filter(|(_, v)| v.standing == Standing::Leader);
         let Some(peers) = leaders.next().and_then(|(_, v)| v.peers.as_ref()) else { return false };
-        let Some(own) = self.meta_view(member).ok().and_then(|v| v.peers.as_ref()) else { return false };
         let working = |group: &Addresses| {
             let listed = |m: Member| self.address(m).is_some_and(|a| group.contains(&a));
             self.serving_metas().filter(|(m, v)| listed(*m) && v.peers.as_ref() == Some(group)).count()
         };
+        let own = self.meta_view(member).ok().and_then(|v| v.peers.as_ref()).filter(|_| self.serves(member));
         let voters = working(peers);
-        leaders.next().is_none() && own != peers && voters * 2 > peers.len() && voters >= working(own)
+        leaders.next().is_none()
+            && voters * 2 > peers.len()
+            && own.is_none_or(|own| own != peers && voters >= working(own))
     }
 
     /// The metas of a first start, all of them together: a majority has to be there to elect one.
@@ -143,7 +126,8 @@ impl Picture<'_> {
         let (blank, pod) = held.iter().find(|(m, _)| self.w.kubernetes.claims.contains_key(m))?;
         if self.leader().is_none() {
             // The recovery decides. With no volume of a member left there is nothing to recover.
-            let none_known = self.members(Role::Meta).all(|m| !self.is_known(m));
+            let marked = |m: Member| self.w.kubernetes.claims.get(&m).is_some_and(|c| c.marked);
+            let none_known = !self.members(Role::Meta).any(marked);
             return none_known.then(|| {
                 Next::Halt(Wait::new(
                     Reason::MetaMajorityLost,
@@ -161,7 +145,9 @@ impl Picture<'_> {
             );
         };
         let joining = self.pods(Role::Meta).find(|(m, p)| {
-            p.phase != PodPhase::Held && (!self.is_known(*m) || p.address.is_none_or(|a| !group.contains(&a)))
+            let listed = p.address.is_some_and(|a| group.contains(&a));
+            // Who serves in the group has joined, whatever becomes of its claim.
+            p.phase != PodPhase::Held && !(listed && (self.serves(*m) || self.is_known(*m)))
         });
         // What hinders another one that joins is said by whoever looks after it. After a new beginning the survivor first has the
         // group for itself, and push closed: blank members are what a recovery that lost their volumes ends with.
@@ -184,9 +170,13 @@ impl Picture<'_> {
             return BTreeSet::new();
         }
         let Some(group) = self.group() else { return BTreeSet::new() };
+        // What its pod may start on next time is said together with the mark: a member's raft data.
         let is_new = |m: Member| match self.w.kubernetes.claims.get(&m) {
             Some(Claim { aside: Some(token), .. }) => self.was_set_aside(m, token),
-            Some(claim) => !claim.marked,
+            Some(claim) => {
+                let kept = |p: &Pod| p.raft_data == Some(RaftData::Kept);
+                !claim.marked || !self.pod(m).is_some_and(kept)
+            }
             None => false,
         };
         self.serving_metas()

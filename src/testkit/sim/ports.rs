@@ -9,7 +9,7 @@ use super::{CLUSTER, NAMESPACE};
 use crate::admin::answer::Answer;
 use crate::admin::transport;
 use crate::api::objects::{FINALIZER, OPERATOR};
-use crate::api::objects::{RAFT_DATA, SET_ASIDE, WAS_SET_ASIDE};
+use crate::api::objects::{KEPT, RAFT_DATA, SET_ASIDE, WAS_SET_ASIDE};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
 use crate::effects::{
@@ -138,7 +138,10 @@ impl<P: Processes + Send> ClusterObjects for SimPorts<'_, P> {
             annotations[WAS_SET_ASIDE] = token;
         }
         let patch = json!({"metadata": {"annotations": annotations}});
-        self.send(&Write::MergePatch(key, patch, Part::Main)).map(|_| ())
+        self.send(&Write::MergePatch(key, patch, Part::Main))?;
+        let pod = Key::new("Pod", NAMESPACE, &member.pod_name(CLUSTER));
+        let patch = json!({"metadata": {"annotations": {RAFT_DATA: KEPT}}});
+        self.send(&Write::MergePatch(pod, patch, Part::Main)).map(|_| ())
     }
 
     async fn write_genesis(&mut self, genesis: &Genesis) -> Result<(), Failure> {
