@@ -124,12 +124,12 @@ fn read_pod(pod: &KubePod, role: Role, node: Node) -> Option<Pod> {
 
 /// When a container started last, whether or not it still runs.
 fn started(container: &ContainerStatus) -> Option<Moment> {
-    let states = [&container.state, &container.last_state].into_iter().flatten();
-    let mut moments = states.filter_map(|state| {
+    let mut states = [&container.state, &container.last_state].into_iter().flatten();
+    let moment = states.find_map(|state| {
         let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
         running.or_else(|| state.terminated.as_ref()?.started_at.as_ref())
     });
-    moments.next().map(Moment::from)
+    moment.map(Moment::from)
 }
 
 fn phase(pod: &KubePod, container: Option<&ContainerStatus>) -> PodPhase {
@@ -173,8 +173,8 @@ fn trouble(pod: &KubePod, container: Option<&ContainerStatus>) -> Option<Trouble
 
 /// Whether the container that looks for raft data ended because there is none, now or the last time that it ran.
 fn has_found_nothing(guard: &ContainerStatus) -> bool {
-    let states = [&guard.state, &guard.last_state].into_iter().flatten();
-    let last = states.filter_map(|state| state.terminated.as_ref()).next();
+    let mut states = [&guard.state, &guard.last_state].into_iter().flatten();
+    let last = states.find_map(|state| state.terminated.as_ref());
     last.is_some_and(|state| state.exit_code == i32::from(VOLUME_EMPTY))
 }
 
