@@ -26,8 +26,9 @@ use crate::validate::{Common, SizedResources, SizedStorage, ValidComponent};
 /// The name of the volume with a server's home: its data, its logs.
 const HOME_FOLDER: &str = "/home/sofa";
 const CONFIG_VOLUME: &str = "config";
-/// What the guard of a raft meta's volume runs. It sets raft data aside where a person wants it. A volume may be lost after its meta was let in, and two metas that start on
-/// empty volumes elect each other and form a new, empty cluster (measured: sofaregistry §1, fact 5; §6).
+/// What the guard of a raft meta's volume runs. It sets raft data aside where a person wants it. A volume may be lost after its
+/// meta was let in, and two metas that start on empty volumes elect each other and form a new, empty cluster (measured:
+/// sofaregistry §1, fact 5; §6).
 const GUARD: &str = r#"case $RAFT_DATA in
 "$ASIDE"*)
   # Once for each token: the pod may be started again.

@@ -277,14 +277,14 @@ impl<K: Kind> ClusterObjects for KubePorts<'_, K> {
         let claims = kind::<PersistentVolumeClaim>();
         let name = claim_name(self.cluster(), member.role, member.ordinal);
         let mut annotations = json!({MEMBER_ANNOTATION: IS_MEMBER});
-        let claim = K::kubernetes(&self.planned.world).claims.get(&member);
-        if let Some(token) = claim.and_then(|claim| claim.aside.as_ref()) {
+        let pod = K::kubernetes(&self.planned.world).pods.get(&member);
+        if let Some(RaftData::Aside(token)) = pod.and_then(|pod| pod.raft_data.as_ref()) {
             annotations[WAS_SET_ASIDE] = token.to_string().into();
         }
         let patch = json!({"metadata": {"annotations": annotations}});
         // The claim first: a pod whose raft data were set aside would be asked to do it again.
         self.writer().ensure_fields(&claims, self.namespace(), &name, &patch).await?;
-        if let Some(pod) = K::kubernetes(&self.planned.world).pods.get(&member) {
+        if let Some(pod) = pod {
             let name = member.pod_name(self.cluster());
             self.pods().annotate(&name, pod.uid.as_str(), RAFT_DATA, KEPT).await?;
         }
@@ -368,8 +368,8 @@ impl<K: Kind> Pods for KubePorts<'_, K> {
     async fn release(&mut self, target: &Target, raft_data: &RaftData) -> Result<(), Failure> {
         let Some(uid) = &target.uid else { return Ok(()) };
         let name = target.member.pod_name(self.cluster());
-        let mark = (RAFT_DATA, raft_data.word());
-        Ok(self.pods().lift_gate(&name, uid.as_str(), ADMISSION_GATE, (mark.0, &mark.1)).await?)
+        let mark = (RAFT_DATA, &*raft_data.word());
+        Ok(self.pods().lift_gate(&name, uid.as_str(), ADMISSION_GATE, mark).await?)
     }
 
     async fn stop(&mut self, target: &Target, how: Stop) -> Result<(), Failure> {

@@ -574,3 +574,18 @@ fn the_raft_data_of_whoever_serves_nobody_are_set_aside_first() {
     );
     cluster.until("both are done", |c, _| is_done(c) && c.asides.is_empty());
 }
+
+/// A single meta has nobody to learn from: a wish to set its raft data aside does not keep it from starting with them.
+#[test]
+fn the_raft_data_of_a_single_meta_are_kept() {
+    let mut cluster = at_rest();
+    let (one, token) = (Member::new(META, 0), "t1".parse().unwrap());
+    cluster.asides.insert(one, token);
+    let alone = decide(&cluster, &remembered(&cluster), |world| {
+        world.kubernetes.workloads.get_mut(&META).unwrap().replicas = 1;
+        world.kubernetes.pods.retain(|m, _| m.role != META || *m == one);
+        (pod(world, one).phase, pod(world, one).address) = (PodPhase::Held, None);
+        world.metas.clear();
+    });
+    assert_eq!(act(&alone), Some(ActKind::ReleasePods));
+}

@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::picture::Picture;
+use super::repair::made_again;
 use crate::api::v1alpha1::{ActKind, Automation, Reason, Role};
 use crate::observe::{Addresses, Genesis, Member, Node, Pod, PodPhase, Standing, Trouble, Unknown};
-use crate::plan::decision::{Command, Stop};
+use crate::plan::decision::Command;
 use crate::plan::fingerprint::fingerprint;
 use crate::plan::machine::Next;
-use crate::plan::memory::{Act, IncidentRecord, Memory, Target};
+use crate::plan::memory::{Act, IncidentRecord, Memory};
 use crate::plan::report::Wait;
 
 use crate::plan::admission::Admission;
@@ -227,10 +228,7 @@ impl Picture<'_> {
         }
         let (member, pod) =
             self.drifted(Role::Meta).find(|(m, _)| members.contains(m) && !self.serves(*m))?;
-        let target = Target { member, uid: Some(pod.uid.clone()) };
-        let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
-        let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
-        Some(Next::act(act, command, "no meta leads, and there is a newer template"))
+        Some(made_again(member, pod, "no meta leads, and there is a newer template"))
     }
 
     /// One meta that may be started again although its new address costs a vote: enough others can still elect one.
@@ -253,10 +251,8 @@ impl Picture<'_> {
                 peers.contains(&address) && left * 2 > peers.len()
             })
         })?;
-        let target = Target { member: *victim, uid: Some(self.pod(*victim)?.uid.clone()) };
-        let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
-        let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
-        Some(Next::act(act, command, "no meta leads although a majority answers: one is started again"))
+        let why = "no meta leads although a majority answers: one is started again";
+        Some(made_again(*victim, self.pod(*victim)?, why))
     }
 
     /// Whether a member's process is known not to listen.

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::picture::Picture;
+use super::repair::made_again;
 use crate::api::v1alpha1::{ActKind, Reason, Role};
-use crate::observe::{Addresses, Claim, Genesis, Member, Node, Pod, PodPhase, RaftData, Standing};
-use crate::plan::decision::{Command, Stop};
+use crate::observe::{Addresses, Genesis, Member, Node, Pod, PodPhase, RaftData, Standing};
+use crate::plan::decision::Command;
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::planted::Planted;
@@ -75,10 +76,13 @@ impl Picture<'_> {
 
     /// Whether a person wants the raft data of this meta set aside, and that was not done.
     pub(crate) fn is_to_be_set_aside(&self, member: Member) -> bool {
-        let token = self.w.kubernetes.claims.get(&member).and_then(|c| c.aside.as_ref());
-        // A single meta has nobody from whom it could learn them again.
+        self.aside(member).is_some_and(|token| !self.was_set_aside(member, token))
+    }
+
+    /// The token for which the raft data of this meta are set aside. A single meta has nobody from whom it could learn them again.
+    fn aside(&self, member: Member) -> Option<&DnsLabel> {
         let others = self.is_raft() && self.replicas(Role::Meta) > 1;
-        others && token.is_some_and(|token| !self.was_set_aside(member, token))
+        self.w.kubernetes.claims.get(&member).filter(|_| others)?.aside.as_ref()
     }
 
     /// Whether a meta was let in after its raft data were set aside for this token.
@@ -154,14 +158,13 @@ impl Picture<'_> {
         if joining.is_some() || self.recover(memory).is_some() {
             return None;
         }
-        let aside = self.w.kubernetes.claims.get(blank).and_then(|c| c.aside.clone());
-        let raft_data = aside.map_or(RaftData::Blank, RaftData::Aside);
+        let raft_data = self.aside(*blank).cloned().map_or(RaftData::Blank, RaftData::Aside);
         Some(release(&[(*blank, *pod)], raft_data, "it is blank, and the only one that is let in now"))
     }
 
     /// Whether the volume of this meta is marked as a member's, and nobody wants its raft data set aside.
     pub(crate) fn is_known(&self, member: Member) -> bool {
-        self.w.kubernetes.claims.get(&member).is_some_and(|c| c.marked && c.aside.is_none())
+        self.w.kubernetes.claims.get(&member).is_some_and(|c| c.marked) && self.aside(member).is_none()
     }
 
     /// Metas whose claims are to be marked: they are members now, and their volumes hold what the cluster knows.
@@ -171,13 +174,13 @@ impl Picture<'_> {
         }
         let Some(group) = self.group() else { return BTreeSet::new() };
         // What its pod may start on next time is said together with the mark: a member's raft data.
-        let is_new = |m: Member| match self.w.kubernetes.claims.get(&m) {
-            Some(Claim { aside: Some(token), .. }) => self.was_set_aside(m, token),
-            Some(claim) => {
+        let is_new = |m: Member| match (self.aside(m), self.w.kubernetes.claims.get(&m)) {
+            (Some(token), _) => self.was_set_aside(m, token),
+            (None, Some(claim)) => {
                 let kept = |p: &Pod| p.raft_data == Some(RaftData::Kept);
                 !claim.marked || !self.pod(m).is_some_and(kept)
             }
-            None => false,
+            (None, None) => false,
         };
         self.serving_metas()
             .map(|(m, _)| m)
@@ -219,12 +222,6 @@ impl Picture<'_> {
             Genesis::Done => None,
         }
     }
-}
-
-fn made_again(member: Member, pod: &Pod, why: &str) -> Next {
-    let target = Target { member, uid: Some(pod.uid.clone()) };
-    let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
-    Next::act(act, Command::StopPods { targets: vec![target], how: Stop::Delete }, why)
 }
 
 fn release(pods: &[(Member, &Pod)], raft_data: RaftData, why: &str) -> Next {

@@ -23,6 +23,13 @@ const DEAF: &str = "all metas that it knew are gone, it hears of no others and n
 /// Why a member that the metas do not list is made again.
 pub(crate) const UNLISTED: &str = "it says that it works and is in no list of the metas";
 
+/// A pod that serves nobody is deleted; its StatefulSet makes another one.
+pub(super) fn made_again(member: Member, pod: &Pod, why: &str) -> Next {
+    let target = Target { member, uid: Some(pod.uid.clone()) };
+    let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
+    Next::act(act, Command::StopPods { targets: vec![target], how: Stop::Delete }, why)
+}
+
 impl Picture<'_> {
     /// The next member that serves nothing and is helped by being made again.
     pub(crate) fn repair(&self, memory: &Memory) -> Option<Next> {
@@ -54,10 +61,7 @@ impl Picture<'_> {
                 if let Err(wait) = self.is_our_turn_to_repair() {
                     return Some(Next::wait(wait));
                 }
-                let target = Target { member, uid: Some(pod.uid.clone()) };
-                let act = Act { kind: ActKind::RepairPod, targets: vec![target.clone()] };
-                let command = Command::StopPods { targets: vec![target], how: Stop::Delete };
-                return Some(Next::act(act, command, why));
+                return Some(made_again(member, pod, why));
             }
         }
         None

@@ -9,7 +9,7 @@ use super::{CLUSTER, NAMESPACE};
 use crate::admin::answer::Answer;
 use crate::admin::transport;
 use crate::api::objects::{FINALIZER, OPERATOR};
-use crate::api::objects::{KEPT, RAFT_DATA, SET_ASIDE, WAS_SET_ASIDE};
+use crate::api::objects::{KEPT, RAFT_DATA, WAS_SET_ASIDE};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{ADMISSION_GATE, Objects, StatefulSetChange, claim_name};
 use crate::effects::{
@@ -131,15 +131,15 @@ impl<P: Processes + Send> ClusterObjects for SimPorts<'_, P> {
     async fn mark(&mut self, member: Member) -> Result<(), Failure> {
         let key =
             Key::new("PersistentVolumeClaim", NAMESPACE, &claim_name(CLUSTER, member.role, member.ordinal));
-        let claim = self.world.cluster.objects().get(&key);
-        let token = claim.and_then(|c| c.pointer("/metadata/annotations")?.get(SET_ASIDE)).cloned();
+        let pod = Key::new("Pod", NAMESPACE, &member.pod_name(CLUSTER));
+        let seen = self.world.cluster.objects().get(&pod);
+        let word = seen.and_then(|p| p.pointer("/metadata/annotations")?.get(RAFT_DATA)?.as_str());
         let mut annotations = json!({MEMBER_ANNOTATION: IS_MEMBER});
-        if let Some(token) = token {
-            annotations[WAS_SET_ASIDE] = token;
+        if let Some(RaftData::Aside(token)) = word.and_then(RaftData::of) {
+            annotations[WAS_SET_ASIDE] = token.to_string().into();
         }
         let patch = json!({"metadata": {"annotations": annotations}});
         self.send(&Write::MergePatch(key, patch, Part::Main))?;
-        let pod = Key::new("Pod", NAMESPACE, &member.pod_name(CLUSTER));
         let patch = json!({"metadata": {"annotations": {RAFT_DATA: KEPT}}});
         self.send(&Write::MergePatch(pod, patch, Part::Main)).map(|_| ())
     }
