@@ -216,6 +216,7 @@ impl Heard<'_> {
             peers: self.read(Question::Peers, |a| v5::peers(a).ok()),
             lists: self.lists(),
             push: self.read(Question::Push, |a| v5::push_switch(a).ok()),
+            storeless: self.read(Question::Push, |a| (a.status == 500).then_some(())).is_some(),
             gray: false,
             // Never set means on. Both parts are off only by `/renewSwitch/disable`.
             renew_off: renew.map(|r| r.datum_expire == Some(false) && r.renew_snapshot == Some(false)),
@@ -238,6 +239,7 @@ impl Heard<'_> {
             peers: Some(Addresses::new()),
             lists: self.lists(),
             push: push.as_ref().map(|p| p.global),
+            storeless: false,
             gray: push.is_some_and(|p| !p.gray.is_empty()),
             renew_off: None,
             slots_stable: self

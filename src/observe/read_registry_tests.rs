@@ -77,7 +77,8 @@ fn metas_of_5() {
         (alone.standing, &alone.lists, alone.push, alone.renew_off),
         (Standing::Outside, &None, None, None)
     );
-    assert!(alone.peers.is_some());
+    assert!(alone.peers.is_some() && alone.storeless, "it answers 500");
+    assert!(!leader.storeless);
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub struct MetaView {
     pub lists: Option<Lists>,
     /// The switch as its store has it.
     pub push: Option<PushSwitch>,
+    /// 5.x: whether it answered that it cannot tell the switch, which a meta says that reaches no store.
+    pub storeless: bool,
     /// 6.x: whether sessions were opened alone; false on 5.x.
     pub gray: bool,
     /// Whether the renewal of snapshots is off; `None` where it does not tell.

@@ -63,7 +63,17 @@ async fn a_person_holds_push(field: &Field) -> Result<()> {
     let state = async |wanted: &str, owner: Value| {
         eventually(&format!("push is {wanted}"), seconds(60), async || {
             let push = field.object().await?["status"]["push"].clone();
-            if push["state"] == wanted && push["owner"] == owner { Ok(()) } else { bail!("{push}") }
+            ensure!(push["state"] == wanted && push["owner"] == owner, "{push}");
+            Ok(())
+        })
+        .await
+    };
+    // A person looks at the answer, and asks again where it was no success.
+    let at_the_metas = async |switch: &str| {
+        eventually(&format!("{switch} at {}", METAS[0]), seconds(60), async || {
+            let reply = field.ground.get(METAS[0], META, switch).await?;
+            ensure!(reply.body.contains("\"success\":true"), "{}: {}", reply.status, reply.body);
+            Ok(())
         })
         .await
     };
@@ -76,9 +86,9 @@ async fn a_person_holds_push(field: &Field) -> Result<()> {
     field.all_received().await?;
     ensure!(field.client().await?["pushesTotal"] != before, "what was published meanwhile arrives");
     // A person at the metas: the operator sees it, says so, and leaves it.
-    field.ground.get(METAS[0], META, "/stopPushDataSwitch/open").await?;
+    at_the_metas("/stopPushDataSwitch/open").await?;
     state("Closed", json!("Other")).await?;
-    field.ground.get(METAS[0], META, "/stopPushDataSwitch/close").await?;
+    at_the_metas("/stopPushDataSwitch/close").await?;
     state("Open", Value::Null).await
 }
 

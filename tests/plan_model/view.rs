@@ -241,6 +241,7 @@ impl<'a> Seen<'a> {
             push: inside.then(|| self.servers.store.into()),
             gray: false,
             renew_off: Some(true),
+            storeless: false,
             slots_stable: true,
             blacklist: Addresses::new(),
         }

@@ -401,6 +401,7 @@ fn meta(standing: Standing, raft: bool, lists: &Lists) -> MetaView {
         push: Some(PushSwitch::Open),
         gray: false,
         renew_off: Some(false),
+        storeless: false,
         slots_stable: true,
         blacklist: BTreeSet::new(),
     }

@@ -132,13 +132,21 @@ fn a_command_that_comes_to_nothing_goes_to_another_meta() {
     let cut_off = Member::new(META, 1);
     let cut = |world: &mut RegistryWorld| {
         if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&cut_off) {
-            (value.push, value.lists) = (None, None);
+            (value.push, value.lists, value.storeless) = (None, None, true);
         }
     };
     let told = decide(&cluster, &memory, cut);
     let named = told.report.notes.iter().filter(|n| n.reason == Reason::MemberBroken);
     assert_eq!(named.map(|n| n.subject.as_str()).collect::<Vec<_>>(), ["meta-1"]);
-    assert!(!decide(&cluster, &memory, |_| ()).report.notes.iter().any(|n| n.reason == Reason::MemberBroken));
+    let slow = |world: &mut RegistryWorld| {
+        cut(world);
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&cut_off) {
+            value.storeless = false;
+        }
+    };
+    for well in [decide(&cluster, &memory, |_| ()), decide(&cluster, &memory, slow)] {
+        assert!(!well.report.notes.iter().any(|n| n.reason == Reason::MemberBroken));
+    }
     let mut asked = Vec::new();
     let mut memory = Memory { push: closed_by_us(), ..memory };
     for _ in 0..60 {

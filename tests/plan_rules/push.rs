@@ -52,6 +52,29 @@ fn a_rollout_under_push_that_another_closed_counts_and_leaves_it_closed() {
     assert!(cluster.servers.values().all(|s| s.revision == "t2"));
 }
 
+/// Who closed push has opened it, and a session missed that: it is told again (measured: sofaregistry §1, fact 7).
+#[test]
+fn a_session_that_misses_what_a_person_opens_is_told_again() {
+    let mut cluster = at_rest();
+    cluster.push = PushSwitch::Closed;
+    cluster.until("it is seen", |_, d| d.memory.push.owner == Some(PushOwner::Other));
+    cluster.push = PushSwitch::Open;
+    let memory = remembered(&cluster);
+    let missed = |world: &mut RegistryWorld| {
+        if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(&Member::new(SESSION, 1)) {
+            value.push = Some(PushSwitch::Closed);
+        }
+    };
+    let seen = decide(&cluster, &memory, missed);
+    assert_eq!((act(&seen), seen.command, seen.memory.push.owner), (Some(ActKind::OpenPush), None, None));
+    let told = decide(&cluster, &seen.memory, missed);
+    assert!(matches!(told.command, Some(Command::OpenPush { .. })), "{told:?}");
+    // It was closed again meanwhile, or the two were read at different moments: nothing is sent.
+    cluster.push = PushSwitch::Closed;
+    let closed = decide(&cluster, &seen.memory, |_| {});
+    assert_eq!((closed.command, closed.memory.push.owner), (None, Some(PushOwner::Other)));
+}
+
 /// A cluster of a push group whose others hold nothing closed has nothing to close.
 #[test]
 fn push_is_closed_for_the_group_only_while_another_holds_it() {

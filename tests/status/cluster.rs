@@ -249,6 +249,7 @@ impl Cluster {
             push: inside.then_some(self.push),
             gray: false,
             renew_off: Some(true),
+            storeless: false,
             slots_stable: true,
             blacklist: Addresses::new(),
         }

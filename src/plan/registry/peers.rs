@@ -210,10 +210,12 @@ impl Picture<'_> {
         self.meta_view(member).is_ok_and(|view| view.push.is_some() || view.lists.is_some())
     }
 
-    /// Metas that are in the group and reach no store while others do: each of them would stop the cluster if it were elected.
+    /// Metas that are in the group and say that they reach no store while others do: each of them would stop the cluster if it
+    /// were elected. One that was slow to answer is none of them.
     pub(crate) fn cut_off(&self) -> impl Iterator<Item = Member> {
         let led = self.is_raft() && self.lists().is_some();
-        self.serving_metas().map(|(m, _)| m).filter(move |m| led && !self.reaches_store(*m))
+        let storeless = |m: &Member| self.meta_view(*m).is_ok_and(|view| view.storeless);
+        self.serving_metas().map(|(m, _)| m).filter(move |m| led && storeless(m) && !self.reaches_store(*m))
     }
 
     /// The group without its last member, when the spec wants fewer metas.

@@ -266,7 +266,10 @@ impl Picture<'_> {
             (None, Reading::Closed | Reading::Mixed { store: PushSwitch::Closed, .. }) => {
                 record.owner = Some(PushOwner::Other);
             }
-            (Some(PushOwner::Other), Reading::Open) => record.owner = None,
+            // Who closed it has opened it. A session may miss that, and then it is told again (`open_first`).
+            (Some(PushOwner::Other), Reading::Open | Reading::Mixed { store: PushSwitch::Open, .. }) => {
+                record.owner = None;
+            }
             (Some(PushOwner::Other | PushOwner::Operator), Reading::Closed) if self.t.hold => {
                 record.owner = Some(PushOwner::Spec);
             }
