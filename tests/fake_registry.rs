@@ -845,6 +845,35 @@ fn section_14_a_meta_that_is_asked_before_it_is_let_in_reaches_no_store_later() 
     }
 }
 
+/// Three metas of 5.x are replaced. Data nodes and sessions that are connected to the leader alone learn of the new ones when it
+/// ends: as the last one it leaves them nobody whom they know, as the last but one it does.
+#[test]
+fn section_14_who_knows_the_metas_by_their_leader_alone_loses_them_with_it() {
+    for leader_last in [true, false] {
+        let mut net = Net::of(ServerLine::V5, 15, &all(&[11, 12, 13]), &all(&[21]), &all(&[31]));
+        let leader = net.leader5(&all(&[11, 12, 13]));
+        let mut group: Vec<Ipv4Addr> = all(&[11, 12, 13]).into_iter().filter(|&m| m != leader).collect();
+        group.insert(if leader_last { 2 } else { 1 }, leader);
+        for turn in 0..3 {
+            let (old, new) = (group[turn], at(51 + u8::try_from(turn).expect("small")));
+            net.stop(old, Signal::Term);
+            net.pass(5_000);
+            group[turn] = new;
+            net.start_on(new, &group.clone(), old);
+            net.pass(6_000);
+            let serving: Vec<_> = group.iter().copied().filter(|&m| m != new).collect();
+            assert_eq!(net.change(serving[0], &group.clone()), Outcome::Accepted);
+            net.pass(1_000);
+        }
+        net.pass(60_000);
+        let led = net.leader5(&group);
+        for (role, ip) in [("data", 21), ("session", 31)] {
+            let listed = if leader_last { set(&[]) } else { set(&[ip]) };
+            assert_eq!(net.nodes(led, role), listed, "{role}, the leader last: {leader_last}");
+        }
+    }
+}
+
 #[test]
 fn section_12_a_stale_survivor_loses_what_it_missed() {
     let mut net = Net::serving(ServerLine::V5, 13);

@@ -3,5 +3,6 @@
 //! May import `types` and nothing else of this package.
 
 pub mod crd;
+pub mod http_route;
 pub mod objects;
 pub mod v1alpha1;

@@ -2,78 +2,17 @@
 //!
 //! May import `api` and `validate`.
 
+use super::names;
+use super::server::Shape;
+use crate::api::http_route::{BackendReference, HttpRoute, HttpRouteRule, HttpRouteSpec, ParentReference};
+use crate::api::objects;
+use crate::api::v1alpha1::{GatewayRoute, IngressRoute};
+use crate::validate::{Common, ValidComponent};
+use k8s_openapi::Resource as _;
 use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
     IngressSpec, IngressTLS, ServiceBackendPort,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::{Deserialize, Serialize};
-
-use super::names;
-use super::server::Shape;
-use crate::api::objects;
-use crate::api::v1alpha1::{GatewayRoute, IngressRoute};
-use crate::validate::{Common, ValidComponent};
-
-/// An `HTTPRoute` of the Gateway API: only the fields that the operator writes. Kubernetes' own types do not have it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpRoute {
-    /// Its metadata.
-    pub metadata: ObjectMeta,
-    /// What it does.
-    pub spec: HttpRouteSpec,
-}
-
-impl HttpRoute {
-    /// `apiVersion` of the object.
-    pub const API_VERSION: &str = "gateway.networking.k8s.io/v1";
-    /// `kind` of the object.
-    pub const KIND: &str = "HTTPRoute";
-}
-
-/// What an `HTTPRoute` does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpRouteSpec {
-    /// The Gateways that serve it.
-    pub parent_refs: Vec<ParentReference>,
-    /// The host names that people type.
-    pub hostnames: Vec<String>,
-    /// Where requests go.
-    pub rules: Vec<HttpRouteRule>,
-}
-
-/// A Gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ParentReference {
-    /// Its name.
-    pub name: String,
-    /// Its namespace; `None`: that of the route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// One of its listeners; `None`: all that allow it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub section_name: Option<String>,
-}
-
-/// Where requests go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpRouteRule {
-    /// The Services.
-    pub backend_refs: Vec<BackendReference>,
-}
-
-/// A Service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendReference {
-    /// Its name.
-    pub name: String,
-    /// Its port.
-    pub port: u16,
-}
 
 /// The Ingresses of the consoles that ask for one.
 pub(super) fn ingresses(shape: &Shape) -> Vec<Ingress> {
@@ -127,6 +66,8 @@ fn http_route(common: &Common, component: &ValidComponent, gateway: &GatewayRout
     let cluster = &common.identity.name;
     let name = names::client_service_name(cluster, component.role);
     HttpRoute {
+        api_version: HttpRoute::API_VERSION.to_owned(),
+        kind: HttpRoute::KIND.to_owned(),
         metadata: names::role_metadata(common, component, objects::role_name(cluster, component.role)),
         spec: HttpRouteSpec {
             parent_refs: vec![ParentReference {

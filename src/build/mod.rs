@@ -33,13 +33,13 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 pub use crate::api::objects::{
     ADMISSION_GATE, APP, CLUSTER, CONFIG, OPERATOR, RESTART, REVISION, ROLE, WORKER_OF, claim_name, role_name,
 };
-pub use exposure::{BackendReference, HttpRoute, HttpRouteRule, HttpRouteSpec, ParentReference};
 pub use names::{client_service_name, cluster_name, config_name, member_host, peers_name};
 pub use revision::revision;
 pub use stateful_set::StatefulSetChange;
 pub use volumes::{ClaimGrowth, ObservedVolumes, VolumeGrowth, volume_growth};
 
 use self::server::Shape;
+use crate::api::http_route::HttpRoute;
 use crate::api::v1alpha1::Role;
 use crate::plan::Desired;
 use crate::validate::{ValidCluster, ValidDrm, ValidRegistry, ValidScheduler};

@@ -23,7 +23,7 @@ use crate::effects::{self, Did, Failure, Outcome, Recorded};
 use crate::kube_io::{ChildKey, KubeError, kind};
 use crate::plan::{Command, Memory, Wake};
 use crate::render;
-use crate::status::{Subject, news, refused_write, stalled_by, waits_for};
+use crate::status::{Subject, news, refused_write, stalled_by, waits_for, warned};
 use crate::types::{Moment, fingerprint};
 use crate::validate::{ClusterKind, Invalid, ValidCluster};
 
@@ -191,8 +191,11 @@ async fn act<K: Kind>(
         Did::Nothing => {}
     }
     if let Some(new) = ports.written.take() {
-        context.metrics.noted(&planned.valid.common().identity, &new);
-        publish(context, object, news(&planned.own.status, &new)).await;
+        let common = planned.valid.common();
+        context.metrics.noted(&common.identity, &new);
+        let mut told = warned(&planned.own.status, &new, &common.warnings);
+        told.extend(news(&planned.own.status, &new));
+        publish(context, object, told).await;
     }
     Ok(again(context, planned, Some(&outcome)))
 }

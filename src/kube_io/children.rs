@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::{BoxFuture, join_all};
@@ -26,11 +27,14 @@ use super::ledger::{ChildKey, Ledger};
 use super::referrers::{Reference, Referrers, Refers, Registry};
 use super::slim;
 use super::table::{Change, Table};
+use crate::api::http_route::HttpRoute;
 use crate::api::objects::{APP, CLUSTER, OPERATOR, REGISTRY_APP};
 use crate::api::v1alpha1::{DrmCluster, SchedulerCluster};
 
 /// How many objects a list brings at a time: what is read of one is kept, the rest is dropped at once.
 const PAGE: u32 = 100;
+/// How often a kind is looked for that this cluster does not have. What is written of it is known without that.
+const EXTENSION_PACE: Duration = Duration::from_mins(5);
 
 /// A cluster that something happened to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,6 +79,12 @@ impl Scope {
             Self::Namespaces(names) => names.iter().cloned().map(Some).collect(),
         }
     }
+}
+
+/// Whether this cluster has a kind; `false` also where it does not tell.
+async fn is_served<K: Resource<DynamicType = ()>>(client: &Client) -> bool {
+    let found = client.list_api_group_resources(&K::api_version(&())).await;
+    found.is_ok_and(|list| list.resources.iter().any(|resource| resource.kind == K::kind(&())))
 }
 
 /// All objects of a kind.
@@ -163,6 +173,7 @@ impl Children {
             watches.push(self.stamps::<NetworkPolicy>(client, part.clone()));
             watches.push(self.stamps::<PodDisruptionBudget>(client, part.clone()));
             watches.push(self.stamps::<Ingress>(client, part.clone()));
+            watches.push(self.extension::<HttpRoute>(client, part.clone()));
             watches.push(self.referring::<DrmCluster>(client, part.clone()));
             watches.push(self.referring::<SchedulerCluster>(client, part.clone()));
         }
@@ -204,11 +215,35 @@ impl Children {
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + 'static,
     {
-        let metas: Api<PartialObjectMeta<K>> = api(client, namespace.as_deref());
-        Box::pin(self.watch(metas, ours(), slim::meta::<K>, move |change| {
-            let woken = self.note::<K, _>(namespace.as_deref(), &change);
-            self.wake_all(woken);
-        }))
+        Box::pin(self.follow_stamps::<K>(client.clone(), namespace, true))
+    }
+
+    async fn follow_stamps<K>(&self, client: Client, namespace: Option<String>, counts: bool)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + 'static,
+    {
+        let metas: Api<PartialObjectMeta<K>> = api(&client, namespace.as_deref());
+        let note = |change| self.wake_all(self.note::<K, _>(namespace.as_deref(), &change));
+        self.watch_counted(metas, ours(), slim::meta::<K>, counts, note).await;
+    }
+
+    /// Follows the metadata of a kind that not every cluster has, from when this one has it.
+    fn extension<'a, K>(&'a self, client: &Client, namespace: Option<String>) -> BoxFuture<'a, ()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + 'static,
+    {
+        let client = client.clone();
+        Box::pin(async move {
+            if is_served::<K>(&client).await {
+                return self.stamps::<K>(&client, namespace).await;
+            }
+            // There is none of it now, and nobody waits for its list.
+            self.listed.send_modify(|n| *n += 1);
+            while !is_served::<K>(&client).await {
+                tokio::time::sleep(EXTENSION_PACE).await;
+            }
+            self.follow_stamps::<K>(client, namespace, false).await;
+        })
     }
 
     /// Follows whom clusters of a kind refer to.
@@ -237,19 +272,33 @@ impl Children {
         }))
     }
 
-    /// Follows one kind.
+    /// Follows one kind, and counts its first list.
     async fn watch<K>(
         &self,
         api: Api<K>,
         config: watcher::Config,
         slim: fn(K) -> K,
+        tell: impl FnMut(Change<K>),
+    ) where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        self.watch_counted(api, config, slim, true, tell).await;
+    }
+
+    /// Follows one kind; whether its first list is one of those that are waited for is `counts`.
+    async fn watch_counted<K>(
+        &self,
+        api: Api<K>,
+        config: watcher::Config,
+        slim: fn(K) -> K,
+        counts: bool,
         mut tell: impl FnMut(Change<K>),
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut list = Vec::new();
-        let mut first = true;
+        let mut first = counts;
         while let Some(event) = events.next().await {
             match event {
                 Ok(watcher::Event::Init) => list.clear(),

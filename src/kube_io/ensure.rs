@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::error::KubeError;
 use super::ledger::{ChildKey, Ledger};
 use super::objects::{Objects, Orphan, kind, kind_of};
+use crate::api::http_route::HttpRoute;
 use crate::types::{covers, fingerprint};
 
 /// The annotation with a hash of what was applied: without it nobody would see that a field is no longer wanted.
@@ -46,7 +47,7 @@ impl Writer<'_> {
             self.note(&key, &present, mark);
             return Ok(());
         }
-        let written = self.objects.apply(&marked).await?;
+        let written = self.objects.apply(&marked).await.map_err(|error| not_served(error, wanted))?;
         self.note(&key, &written, mark);
         Ok(())
     }
@@ -96,11 +97,12 @@ impl Writer<'_> {
 }
 
 /// Kinds of which a cluster may want fewer than it has. StatefulSets are not among them: their servers end in order.
-fn pruned() -> [ApiResource; 5] {
+fn pruned() -> [ApiResource; 6] {
     [
         kind::<Service>(),
         kind::<NetworkPolicy>(),
         kind::<Ingress>(),
+        kind::<HttpRoute>(),
         kind::<PodDisruptionBudget>(),
         kind::<ConfigMap>(),
     ]
@@ -117,6 +119,22 @@ fn other_owner(present: &Value, wanted: &Value) -> Option<String> {
     let ours = controllers(wanted);
     let other = controllers(present).into_iter().find(|owner| !ours.is_empty() && !ours.contains(owner))?;
     Some(format!("{} {}", other.0, other.1))
+}
+
+/// Not found, of an object that is applied: its kind is not there (an API server says so of a path), or its namespace. Trying
+/// again makes no kind, so a person is told.
+fn not_served(error: KubeError, wanted: &Value) -> KubeError {
+    let unknown = |text: &str| {
+        text.contains("could not find the requested resource") || text.contains("page not found")
+    };
+    match error {
+        KubeError::NotFound(text) if unknown(&text) => KubeError::Refused(format!(
+            "this cluster has no {} of {}: install what brings it, or do without in the spec",
+            wanted["kind"].as_str().unwrap_or_default(),
+            wanted["apiVersion"].as_str().unwrap_or_default(),
+        )),
+        other => other,
+    }
 }
 
 fn with_mark(mut object: Value, mark: &str) -> Value {
@@ -145,6 +163,17 @@ impl ChildKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_that_is_not_there_is_told_and_a_namespace_is_waited_for() {
+        let route = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"});
+        for text in ["the server could not find the requested resource", "404 page not found\n"] {
+            let told = not_served(KubeError::NotFound(text.to_owned()), &route).to_string();
+            assert!(told.contains("no HTTPRoute of gateway.networking.k8s.io/v1: install"), "{told}");
+        }
+        let namespace = KubeError::NotFound("namespaces \"pay\" not found".to_owned());
+        assert_eq!(not_served(namespace.clone(), &route), namespace);
+    }
 
     #[test]
     fn an_object_of_another_cluster_is_not_taken() {

@@ -29,6 +29,6 @@ pub use read_service::{Sockets, drmdata_view, port_view, powerjob_view};
 pub(crate) use registry::read;
 pub use registry::{
     Actor, Addresses, Counts, DataView, Genesis, GroupView, Lists, MetaView, RegistryWorld, SessionView,
-    Standing,
+    Standing, Store,
 };
 pub use service::{App, Apps, Need, ServerView, ServiceWorld, failure};

@@ -16,7 +16,7 @@ use crate::api::objects::{
     role_name,
 };
 use crate::api::v1alpha1::Role;
-use crate::types::Moment;
+use crate::types::{DnsLabel, Moment, fingerprint};
 
 /// The annotation of a pod by which a person says that it may be taken for gone though nobody can reach it.
 pub const UNREACHABLE_ANNOTATION: &str = "middleware.sofastack.io/unreachable";
@@ -188,15 +188,20 @@ fn read_workload(set: &StatefulSet) -> Option<Workload> {
     })
 }
 
+/// What a person asks for once: any word will do. One that is no label, and so no part of the name of a folder, counts by its
+/// hash. `None`: an empty one.
+fn aside_token(word: &str) -> Option<DnsLabel> {
+    word.parse().or_else(|_| fingerprint(word).parse()).ok().filter(|_| !word.is_empty())
+}
+
 /// The claim of a member of this cluster; `None` while it is being deleted: it still holds its volume, but for no new pod.
 fn read_claim(cluster: &str, claim: &PersistentVolumeClaim) -> Option<(Member, Claim)> {
     let called = name(&claim.metadata).filter(|_| claim.metadata.deletion_timestamp.is_none())?;
     let ordinal = called.rsplit_once('-')?.1.parse().ok()?;
     let role = Role::ALL.into_iter().find(|role| claim_name(cluster, *role, ordinal) == called)?;
     let marked = annotation(&claim.metadata, MEMBER_ANNOTATION) == Some(IS_MEMBER);
-    let token = annotation(&claim.metadata, SET_ASIDE);
-    let aside = token.filter(|token| annotation(&claim.metadata, WAS_SET_ASIDE) != Some(token));
-    let aside = aside.and_then(|token| token.parse().ok());
+    let token = annotation(&claim.metadata, SET_ASIDE).and_then(aside_token);
+    let aside = token.filter(|token| annotation(&claim.metadata, WAS_SET_ASIDE) != Some(token.as_str()));
     Some((Member::new(role, ordinal), Claim { uid: claim.metadata.uid.clone()?, marked, aside }))
 }
 
@@ -404,6 +409,18 @@ mod tests {
         let mut done = aside.clone();
         done.metadata.name = Some("home-prod-meta-4".to_owned());
         done.metadata.annotations.as_mut().unwrap().insert(SET_ASIDE.to_owned(), "t1".to_owned());
+        // No label, so that its hash is the token.
+        let mut odd = done.clone();
+        odd.metadata.name = Some("home-prod-meta-5".to_owned());
+        odd.metadata.annotations.as_mut().unwrap().insert(SET_ASIDE.to_owned(), "../2026".to_owned());
+        let mut odd_done = odd.clone();
+        odd_done.metadata.name = Some("home-prod-meta-6".to_owned());
+        odd_done
+            .metadata
+            .annotations
+            .as_mut()
+            .unwrap()
+            .insert(WAS_SET_ASIDE.to_owned(), fingerprint("../2026"));
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:09Z")).unwrap();
         let set = json!({"metadata": {"name": "prod-data"}, "spec": {"replicas": 3, "serviceName": "", "selector": {},
             "template": {"metadata": {"labels": {"middleware.sofastack.io/revision": "r1"}}}}});
@@ -416,17 +433,19 @@ mod tests {
                 going,
                 aside,
                 done,
+                odd,
+                odd_done,
             ],
             stateful_sets: vec![serde_json::from_value(set).unwrap()],
             ..Listed::default()
         };
         let seen = read_kubernetes("prod", &listed, Moment::default());
         let claims: Vec<_> = seen.claims.iter().map(|(m, c)| (m.to_string(), c.marked)).collect();
-        let marked = ["meta-0", "meta-3", "meta-4"].map(|m| (m.to_owned(), true));
+        let marked = ["meta-0", "meta-3", "meta-4", "meta-5", "meta-6"].map(|m| (m.to_owned(), true));
         assert_eq!(claims, [&marked[..], &[("data-1".to_owned(), false)]].concat());
         let asides: Vec<String> =
             seen.claims.values().filter_map(|c| c.aside.as_ref()).map(ToString::to_string).collect();
-        assert_eq!(asides, ["t2"], "for each token once");
+        assert_eq!(asides, ["t2".to_owned(), fingerprint("../2026")], "for each token once");
         assert_eq!(
             seen.workloads.get(&Role::Data),
             Some(&Workload { replicas: 3, revision: "r1".to_owned() })

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::fact::{Fact, Unknown};
-use super::{Addresses, Counts, DataView, Lists, Member, MetaView, RegistryWorld, SessionView, Standing};
+use super::{
+    Addresses, Counts, DataView, Lists, Member, MetaView, RegistryWorld, SessionView, Standing, Store,
+};
 use crate::admin::answer::Answer;
 use crate::admin::registry::v5::{self, RaftStatus};
 use crate::admin::registry::v6;
@@ -216,7 +218,9 @@ impl Heard<'_> {
             peers: self.read(Question::Peers, |a| v5::peers(a).ok()),
             lists: self.lists(),
             push: self.read(Question::Push, |a| v5::push_switch(a).ok()),
-            storeless: self.read(Question::Push, |a| (a.status == 500).then_some(())).is_some(),
+            store: self
+                .read(Question::Push, |a| (a.status == 500).then_some(Store::Lost))
+                .unwrap_or(Store::Reached),
             gray: false,
             // Never set means on. Both parts are off only by `/renewSwitch/disable`.
             renew_off: renew.map(|r| r.datum_expire == Some(false) && r.renew_snapshot == Some(false)),
@@ -239,7 +243,7 @@ impl Heard<'_> {
             peers: Some(Addresses::new()),
             lists: self.lists(),
             push: push.as_ref().map(|p| p.global),
-            storeless: false,
+            store: Store::Reached,
             gray: push.is_some_and(|p| !p.gray.is_empty()),
             renew_off: None,
             slots_stable: self

@@ -77,8 +77,9 @@ fn metas_of_5() {
         (alone.standing, &alone.lists, alone.push, alone.renew_off),
         (Standing::Outside, &None, None, None)
     );
-    assert!(alone.peers.is_some() && alone.storeless, "it answers 500");
-    assert!(!leader.storeless);
+    assert!(alone.peers.is_some());
+    assert_eq!(alone.store, Store::Lost, "it answers 500");
+    assert_eq!(leader.store, Store::Reached);
 }
 
 #[test]

@@ -68,8 +68,8 @@ pub struct MetaView {
     pub lists: Option<Lists>,
     /// The switch as its store has it.
     pub push: Option<PushSwitch>,
-    /// 5.x: whether it answered that it cannot tell the switch, which a meta says that reaches no store.
-    pub storeless: bool,
+    /// 5.x: whether it reaches the store of its group.
+    pub store: Store,
     /// 6.x: whether sessions were opened alone; false on 5.x.
     pub gray: bool,
     /// Whether the renewal of snapshots is off; `None` where it does not tell.
@@ -78,6 +78,15 @@ pub struct MetaView {
     pub slots_stable: bool,
     /// 6.x: the addresses of data nodes that are kept out.
     pub blacklist: Addresses,
+}
+
+/// Whether a MetaServer reaches the store of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Store {
+    /// It did not say that it does not; it may have been too slow to answer.
+    Reached,
+    /// It answered that it cannot tell what is in it.
+    Lost,
 }
 
 /// What a MetaServer says it is.

@@ -286,6 +286,8 @@ fn gating(domain: &impl Domain, target: &Target<'_>, mut memory: Memory, next: O
         }
         Next::Done => {
             run.state = RolloutState::Done;
+            // What a person asks for later, under the same spec, waits for a window of its own.
+            run.admitted = false;
             run.halted = None;
             run.deadline = None;
             run.attempts = 0;

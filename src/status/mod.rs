@@ -21,7 +21,7 @@ mod text;
 
 pub use members::{Observed, SeenMember, Verdict};
 pub use memory::memory_of;
-pub use news::{News, Weight, news};
+pub use news::{News, Weight, news, warned};
 pub use registry::{RegistryView, observe_registry, registry_status};
 pub use service::{ServiceView, observe_service, service_status};
 pub use spec::{refused_write, stalled_by, waits_for};

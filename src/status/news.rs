@@ -1,11 +1,12 @@
 //! What has happened between two statuses, as Events tell it: each transition once, because a status that is equal is never
 //! written.
 //!
-//! May import `types` and `api`.
+//! May import `types`, `api` and `validate` (types).
 
 use crate::api::v1alpha1::{
     ActKind, ClusterStatus, Condition, ConditionStatus, ConditionType, PushOwner, PushState, Reason,
 };
+use crate::validate::Warning;
 
 /// One thing that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,22 @@ pub fn news(old: &ClusterStatus, new: &ClusterStatus) -> Vec<News> {
     all.extend(halted(old, new));
     all.extend(new.conditions.iter().filter_map(|condition| of_condition(old, condition)));
     all
+}
+
+/// What a new spec asks for that is allowed and yet not good, once for each generation. What degrades is told by a condition.
+#[must_use]
+pub fn warned(old: &ClusterStatus, new: &ClusterStatus, warnings: &[Warning]) -> Vec<News> {
+    if old.observed_generation == new.observed_generation {
+        return Vec::new();
+    }
+    let told = warnings.iter().filter(|w| w.degrades.is_none());
+    told.map(|w| News {
+        weight: Weight::Warning,
+        reason: "SpecWarning".to_owned(),
+        action: "Validate",
+        note: format!("spec.{}: {}", w.field, w.message),
+    })
+    .collect()
 }
 
 /// An act that was done.

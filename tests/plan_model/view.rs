@@ -7,7 +7,7 @@ use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{Automation, MembershipKind, OnTimeout, Role, Strategy};
 use sofa_operator::observe::{
     Actor, Addresses, Claim, Counts, DataView, Fact, Genesis, GroupView, Kubernetes, Lists, Member, MetaView,
-    Node, Pod as SeenPod, PodPhase, RaftData, RegistryWorld, SessionView, Standing, Trouble, Unknown,
+    Node, Pod as SeenPod, PodPhase, RaftData, RegistryWorld, SessionView, Standing, Store, Trouble, Unknown,
     Workload,
 };
 use sofa_operator::plan::invariants::{PodTruth, Truth};
@@ -241,7 +241,7 @@ impl<'a> Seen<'a> {
             push: inside.then(|| self.servers.store.into()),
             gray: false,
             renew_off: Some(true),
-            storeless: false,
+            store: Store::Reached,
             slots_stable: true,
             blacklist: Addresses::new(),
         }

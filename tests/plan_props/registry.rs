@@ -12,7 +12,7 @@ use sofa_operator::api::v1alpha1::{
 };
 use sofa_operator::observe::{
     Actor, Claim, Counts, DataView, Fact, Genesis, GroupView, Kubernetes, Lists, Member, MetaView, Node, Pod,
-    PodPhase, RegistryWorld, SessionView, Standing, Trouble, Unknown, Workload,
+    PodPhase, RegistryWorld, SessionView, Standing, Store, Trouble, Unknown, Workload,
 };
 use sofa_operator::plan::{
     Act, Admission, InFlight, Memory, Planted, RegistryInput, RegistryTarget, RoleTarget, Run, Target,
@@ -401,7 +401,7 @@ fn meta(standing: Standing, raft: bool, lists: &Lists) -> MetaView {
         push: Some(PushSwitch::Open),
         gray: false,
         renew_off: Some(false),
-        storeless: false,
+        store: Store::Reached,
         slots_stable: true,
         blacklist: BTreeSet::new(),
     }

@@ -1,10 +1,11 @@
 //! Members one by one: which is changed, repaired or added next, and when that is over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
-use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState, StepKind, Strategy};
-use sofa_operator::observe::{Fact, Member, Node, Pod, PodPhase, RegistryWorld, Unknown};
+use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, Reason, RolloutState, StepKind, Strategy};
+use sofa_operator::observe::{Addresses, Fact, Member, Node, Pod, PodPhase, RegistryWorld, Unknown};
 use sofa_operator::plan::{Admission, Command};
 
 use crate::cluster::{DATA, META, SESSION};
@@ -60,13 +61,82 @@ fn a_data_node_that_nobody_lists_is_made_again_alone() {
             });
             if first.is_none() && !stopped(&decision).is_empty() {
                 assert_eq!(stopped(&decision), ["data-0"]);
+                // Where no other one works, what clients registered is to come from them again: with push closed.
+                assert_eq!(cluster.push == PushSwitch::Closed, other.is_some());
                 first = Some(now.since(began));
+            }
+            if let Some(Command::ClosePush { .. }) = decision.command {
+                cluster.push = PushSwitch::Closed;
             }
             memory = decision.memory;
             cluster.wait(Duration::from_secs(2));
         }
         assert_eq!(first.is_some(), repaired, "{other:?}");
         assert!(first.is_none_or(|after| after >= Duration::from_secs(20)), "{first:?}");
+    }
+}
+
+/// All data nodes and sessions have lost the metas with their former leader: nothing lists them, and they hear of nothing. Push is
+/// closed, though these sessions cannot say so; they are made again, data first and one at a time; then push is opened.
+#[test]
+fn data_nodes_that_lost_the_metas_are_made_again_with_push_closed() {
+    let mut cluster = at_rest();
+    let mut memory = remembered(&cluster);
+    let before: BTreeMap<Member, u8> = cluster.servers.iter().map(|(m, s)| (*m, s.made)).collect();
+    let mut order = Vec::new();
+    for _ in 0..200 {
+        let old: Vec<Member> =
+            before.iter().filter(|(m, made)| cluster.servers[*m].made == **made).map(|(m, _)| *m).collect();
+        let lost: Addresses =
+            old.iter().filter(|m| m.role != META).filter_map(|m| cluster.address(*m)).collect();
+        let decision = decide(&cluster, &memory, |world| {
+            relist(world, |lists| {
+                lists.datas.retain(|a| !lost.contains(a));
+                lists.sessions.retain(|a| !lost.contains(a));
+            });
+            for session in old.iter().filter(|m| m.role == SESSION) {
+                if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(session) {
+                    value.push = Some(PushSwitch::Open);
+                }
+            }
+        });
+        match &decision.command {
+            Some(Command::ClosePush { .. }) => order.push("close".to_owned()),
+            Some(Command::OpenPush { .. }) => order.push("open".to_owned()),
+            Some(Command::StopPods { .. }) => {
+                assert_eq!(cluster.push, PushSwitch::Closed);
+                order.extend(stopped(&decision));
+            }
+            other => assert_eq!(*other, None),
+        }
+        if let Some(command) = &decision.command {
+            cluster.run(command);
+        }
+        memory = decision.memory;
+        cluster.wait(Duration::from_secs(2));
+        cluster.go_on();
+    }
+    assert_eq!(order, ["close", "data-0", "data-1", "session-0", "session-1", "open"]);
+    assert!(memory.push.owner.is_none() && memory.incident.is_none());
+}
+
+/// Metas go followers first, and the leader as the last but one: who knows them by their leader alone asks another one that it
+/// knows when it loses it (measured: sofaregistry §14). Where a group needs no addresses, or has a database, it goes last.
+#[test]
+fn the_leader_of_a_group_by_address_goes_as_the_last_but_one() {
+    for (membership, wanted) in [
+        (MembershipKind::RaftByAddress, ["meta-2", "meta-0", "meta-1"]),
+        (MembershipKind::RaftSelfHealing, ["meta-2", "meta-1", "meta-0"]),
+    ] {
+        let mut cluster = at_rest();
+        cluster.target.membership = membership;
+        cluster.change_template("t2");
+        let mut order = Vec::new();
+        while order.len() < 3 {
+            order.extend(stopped(&cluster.until("a meta stops", |_, d| !stopped(d).is_empty())));
+            cluster.go_on();
+        }
+        assert_eq!(order, wanted, "{membership:?}");
     }
 }
 

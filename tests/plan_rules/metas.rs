@@ -7,7 +7,7 @@ use std::time::Duration;
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, PushOwner, PushState, Reason, RolloutState};
 use sofa_operator::observe::{
-    Addresses, Fact, Genesis, Lists, Member, PodPhase, RaftData, RegistryWorld, Standing, Unknown,
+    Addresses, Fact, Genesis, Lists, Member, PodPhase, RaftData, RegistryWorld, Standing, Store, Unknown,
 };
 use sofa_operator::plan::{Command, Decision, Memory, PushRecord, Wake};
 
@@ -132,7 +132,7 @@ fn a_command_that_comes_to_nothing_goes_to_another_meta() {
     let cut_off = Member::new(META, 1);
     let cut = |world: &mut RegistryWorld| {
         if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&cut_off) {
-            (value.push, value.lists, value.storeless) = (None, None, true);
+            (value.push, value.lists, value.store) = (None, None, Store::Lost);
         }
     };
     let told = decide(&cluster, &memory, cut);
@@ -141,7 +141,7 @@ fn a_command_that_comes_to_nothing_goes_to_another_meta() {
     let slow = |world: &mut RegistryWorld| {
         cut(world);
         if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&cut_off) {
-            value.storeless = false;
+            value.store = Store::Reached;
         }
     };
     for well in [decide(&cluster, &memory, |_| ()), decide(&cluster, &memory, slow)] {

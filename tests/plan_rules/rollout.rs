@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sofa_operator::api::v1alpha1::{ActKind, RolloutState};
+use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState};
 use sofa_operator::observe::{Actor, Fact, GroupView, Member, Unknown};
 use sofa_operator::plan::{Admission, Command, TemplateChoice, Wake};
 use sofa_operator::types::Moment;
 
 use crate::cluster::{DATA, META, SESSION};
-use crate::{act, at_rest, decide, is_done, remembered, state, stopped};
+use crate::{act, at_rest, decide, first_wait, is_done, remembered, state, stopped};
 
 /// What is still to be written down is looked at soon, though nothing else is to be done.
 #[test]
@@ -60,6 +60,15 @@ fn a_rollout_under_way_does_not_sleep_until_the_next_window() {
         is_done(c)
     });
     assert!(cluster.servers.values().all(|s| s.revision == "t2"));
+    // What a person asks for later, under the same spec, waits for a window of its own.
+    let opens = cluster.now.after(Duration::from_hours(20));
+    cluster.target.admission = Admission::Window(Some(opens));
+    cluster.asides.insert(Member::new(META, 1), "t1".parse().unwrap());
+    let later = cluster.reconcile();
+    assert_eq!(
+        (act(&later), later.wake, first_wait(&later).0),
+        (None, Wake::At(opens), Reason::WaitingForWindow)
+    );
 }
 
 /// A crash may leave open whether an act was done: its effect is looked for first, and an act that shows is not done again.

@@ -11,7 +11,7 @@ use sofa_operator::api::v1alpha1::{
 };
 use sofa_operator::observe::{
     Addresses, Claim, Counts, DataView, Fact, Genesis, Kubernetes, Lists, Member, MetaView, Node, Pod,
-    PodPhase, RaftData, RegistryWorld, SessionView, Standing, Unknown, Workload,
+    PodPhase, RaftData, RegistryWorld, SessionView, Standing, Store, Unknown, Workload,
 };
 use sofa_operator::plan::{
     Admission, Command, Decision, RegistryInput, RegistryTarget, RoleTarget, TemplateChoice, VerifyRule,
@@ -249,7 +249,7 @@ impl Cluster {
             push: inside.then_some(self.push),
             gray: false,
             renew_off: Some(true),
-            storeless: false,
+            store: Store::Reached,
             slots_stable: true,
             blacklist: Addresses::new(),
         }
@@ -307,7 +307,8 @@ impl Cluster {
         }
     }
 
-    fn run(&mut self, command: &Command) {
+    /// What a command does.
+    pub(crate) fn run(&mut self, command: &Command) {
         match command {
             Command::ReleasePods { targets, raft_data } => {
                 for target in targets {

@@ -7,7 +7,7 @@ use sofa_operator::api::v1alpha1::{
     ClusterStatus, Condition, ConditionStatus as Is, ConditionType as Of, PushOwner, Reason,
 };
 use sofa_operator::observe::{Member, Node};
-use sofa_operator::status::{stalled_by, waits_for};
+use sofa_operator::status::{stalled_by, waits_for, warned};
 use sofa_operator::types::{DnsLabel, Moment};
 use sofa_operator::validate::{Invalid, Missing, Warning};
 
@@ -25,6 +25,22 @@ fn invalid(field: &str) -> Invalid {
         message: "it is wrong: correct it".to_owned(),
         reason: Reason::InvalidSpec,
     }
+}
+
+/// What is allowed and yet not good is told in an Event, once for each spec; what degrades has a condition.
+#[test]
+fn a_warning_is_told_once() {
+    let warning = |field: &str, degrades| Warning {
+        field: field.to_owned(),
+        message: "it is not good: see to it".to_owned(),
+        degrades,
+    };
+    let warnings = [warning("rollout.windows", None), warning("meta", Some(Reason::NotHighlyAvailable))];
+    let of = |generation| ClusterStatus { observed_generation: generation, ..ClusterStatus::default() };
+    let told = warned(&of(Some(1)), &of(Some(2)), &warnings);
+    let notes: Vec<_> = told.iter().map(|n| (n.reason.as_str(), n.note.as_str())).collect();
+    assert_eq!(notes, [("SpecWarning", "spec.rollout.windows: it is not good: see to it")]);
+    assert!(warned(&of(Some(2)), &of(Some(2)), &warnings).is_empty());
 }
 
 #[test]

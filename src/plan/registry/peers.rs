@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::picture::Picture;
 use crate::api::v1alpha1::{ActKind, MembershipKind, Reason, Role};
-use crate::observe::{Addresses, Member};
+use crate::observe::{Addresses, Member, Store};
 use crate::plan::decision::Command;
 use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory};
@@ -214,8 +214,8 @@ impl Picture<'_> {
     /// were elected. One that was slow to answer is none of them.
     pub(crate) fn cut_off(&self) -> impl Iterator<Item = Member> {
         let led = self.is_raft() && self.lists().is_some();
-        let storeless = |m: &Member| self.meta_view(*m).is_ok_and(|view| view.storeless);
-        self.serving_metas().map(|(m, _)| m).filter(move |m| led && storeless(m) && !self.reaches_store(*m))
+        let lost = |m: &Member| self.meta_view(*m).is_ok_and(|view| view.store == Store::Lost);
+        self.serving_metas().map(|(m, _)| m).filter(move |m| led && lost(m) && !self.reaches_store(*m))
     }
 
     /// The group without its last member, when the spec wants fewer metas.

@@ -48,7 +48,7 @@ impl Picture<'_> {
                 continue;
             }
             let unreachable = pod.node == Node::Unreachable;
-            if !unreachable && self.is_deaf(member, pod) {
+            if !unreachable && self.hears_of_no_switch(member, pod) {
                 continue;
             }
             match self.session_view(member) {
@@ -314,8 +314,9 @@ impl Picture<'_> {
         push.state = PushState::Closing;
         push.why = push.owner.map(|owner| why_closed(owner).to_owned());
         let in_incident = memory.incident.is_some();
+        let recovers = in_incident || self.most_data_is_cut_off(memory);
         if let Some(run) =
-            memory.run.as_mut().filter(|r| r.baseline.is_none() && (self.has_work() || in_incident))
+            memory.run.as_mut().filter(|r| r.baseline.is_none() && (self.has_work() || recovers))
         {
             // After a loss of the metas the sessions may know nothing: then only what the data lacks is verified.
             run.baseline = counts.or(in_incident.then(Counts::default)).map(|c| (c, self.now));

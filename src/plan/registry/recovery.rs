@@ -29,7 +29,9 @@ impl Picture<'_> {
         }
         if let Some((leader, _)) = self.leader() {
             // Only now, with a leader, can push be closed; the others join and broken members are repaired after that.
-            return self.finish_reset(leader).or_else(|| self.close_in_incident(memory));
+            return self
+                .finish_reset(leader)
+                .or_else(|| self.close_in_recovery(memory, "push is closed until the metas are recovered"));
         }
         if !self.majority_is_lost() {
             // The group may still elect a leader by itself: a second one beside it would be a second cluster.

@@ -20,6 +20,10 @@ const UNLISTED_SESSION_PATIENCE: Duration = Duration::from_mins(1);
 /// Why a member that can hear of no meta is made again.
 const DEAF: &str = "all metas that it knew are gone, it hears of no others and never will (measured: ground)";
 
+/// Why push is closed before DataServers are made again.
+const CUT_OFF: &str =
+    "most of the DataServers have lost the metas: they are made again, empty, and clients register again";
+
 /// Why a member that the metas do not list is made again.
 pub(crate) const UNLISTED: &str = "it says that it works and is in no list of the metas";
 
@@ -60,6 +64,12 @@ impl Picture<'_> {
                 }
                 if let Err(wait) = self.is_our_turn_to_repair() {
                     return Some(Next::wait(wait));
+                }
+                if role == Role::Data
+                    && self.most_data_is_cut_off(memory)
+                    && let Some(next) = self.close_in_recovery(memory, CUT_OFF)
+                {
+                    return Some(next);
                 }
                 return Some(made_again(member, pod, why));
             }
@@ -129,6 +139,30 @@ impl Picture<'_> {
         [Role::Data, Role::Session].into_iter().filter(move |_| settled).flat_map(|role| {
             self.pods(role).filter(|(m, p)| self.serves(*m) && !self.is_listed(*m, p)).map(|(m, _)| m)
         })
+    }
+
+    /// Whether so many DataServers are cut off from the metas that less than half of them are listed: each of them is made again
+    /// and begins empty, so all that clients have registered is to come from them again, and until then nothing is pushed.
+    /// Data nodes and sessions that knew the metas by their leader alone lose them with it when all others have moved
+    /// (measured: sofaregistry §14).
+    pub(crate) fn most_data_is_cut_off(&self, memory: &Memory) -> bool {
+        if !self.is_raft() || self.t.paused || self.peers_settled().is_err() {
+            return false;
+        }
+        let unlisted = |m: Member, p: &Pod| self.serves(m) && !self.is_listed(m, p);
+        let overdue =
+            |m: Member| self.waited(memory, Reason::MemberBroken, &m.to_string()) >= UNLISTED_DATA_PATIENCE;
+        let cut_off =
+            self.pods(Role::Data).any(|(m, p)| unlisted(m, p) && (overdue(m) || self.is_deaf(m, p)));
+        let listed = self.members(Role::Data).filter(|m| self.works(*m).is_ok()).count();
+        cut_off && listed * 2 < self.replicas(Role::Data) as usize
+    }
+
+    /// Whether a session hears of no switch: it is deaf, or cut off from the metas with most of the DataServers. Those that it
+    /// knows are made again before it is, and of the new ones it does not hear: it has nothing to push.
+    pub(crate) fn hears_of_no_switch(&self, member: Member, pod: &Pod) -> bool {
+        self.is_deaf(member, pod)
+            || !self.is_listed(member, pod) && self.most_data_is_cut_off(self.input.memory)
     }
 
     /// Whether a data node or session can hear of no meta: every address that it knows is that of no pod any more, as after a

@@ -3,7 +3,7 @@
 use super::ROLES;
 use super::picture::Picture;
 use super::push::Reading;
-use crate::api::v1alpha1::{ActKind, PushOwner, Reason, Role, Strategy};
+use crate::api::v1alpha1::{ActKind, MembershipKind, PushOwner, Reason, Role, Strategy};
 use crate::observe::{Actor, Member, Node, Pod};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
@@ -65,12 +65,13 @@ impl Picture<'_> {
         !self.all_work().is_empty()
     }
 
-    /// Whether push has to be closed for what is under way: work that was let in, or a recovery.
+    /// Whether push has to be closed for what is under way: work that was let in, a recovery of the metas, or one of the
+    /// DataServers.
     pub(crate) fn needs_closed(&self, memory: &Memory) -> bool {
         if self.deleting() {
             return false;
         }
-        if memory.incident.is_some() {
+        if memory.incident.is_some() || self.most_data_is_cut_off(memory) {
             return true;
         }
         let admitted = memory.run.as_ref().is_some_and(|r| r.admitted);
@@ -209,7 +210,9 @@ impl Picture<'_> {
     }
 
     /// The members that are restarted next: one; of sessions with two groups, those of the first half that are left, then
-    /// those of the second. Followers come before the leader.
+    /// those of the second. Of metas the followers come before the leader, in a raft group by address all but the last one: who
+    /// knows the metas by their leader alone learns of the new ones when it loses it, and then one that it knows has to be
+    /// left (ADR 12).
     fn next_members(&self, role: Role) -> Vec<(Member, &Pod)> {
         let mut drifted: Vec<(Member, &Pod)> = self.drifted(role).collect();
         if self.is_planted(Planted::WholeRoleAtOnce) {
@@ -221,7 +224,10 @@ impl Picture<'_> {
             return if first.is_empty() { drifted } else { first };
         }
         let leader = self.leader().map(|(m, _)| m);
-        drifted.sort_by_key(|(m, _)| (self.serves(*m), Some(*m) == leader, std::cmp::Reverse(m.ordinal)));
+        let left = drifted.iter().filter(|(m, _)| self.serves(*m)).count();
+        let leader_first = left == 2 && self.t.membership == MembershipKind::RaftByAddress;
+        let turn = |m: Member| (Some(m) == leader) != leader_first;
+        drifted.sort_by_key(|(m, _)| (self.serves(*m), turn(*m), std::cmp::Reverse(m.ordinal)));
         drifted.truncate(1);
         drifted
     }
@@ -364,12 +370,12 @@ impl Picture<'_> {
     }
 
     /// Closes push in a recovery, where sessions may serve.
-    pub(crate) fn close_in_incident(&self, memory: &Memory) -> Option<Next> {
+    pub(crate) fn close_in_recovery(&self, memory: &Memory, why: &str) -> Option<Next> {
         match self.reading() {
             Reading::Closed => None,
             Reading::Unknown(wait) => Some(Next::wait(wait)),
             _ if self.pods(Role::Session).next().is_none() => None,
-            _ => Some(self.close(memory, "push is closed until the metas are recovered")),
+            _ => Some(self.close(memory, why)),
         }
     }
 }

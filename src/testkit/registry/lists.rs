@@ -5,19 +5,25 @@ use std::net::Ipv4Addr;
 use super::FakeRegistry;
 use super::process::Phase;
 use super::raft::{Standing, Store};
+use super::raft_client::RaftClient;
 use super::spec::{ServerLine, ServerRole};
 
 impl FakeRegistry {
-    /// The leader that a 5.x data node or session reaches through the metas that it follows. A broken follower still
-    /// shows the way (§6: data and sessions went over to the new, empty cluster).
+    /// The leader that a 5.x data node or session reaches: the one that it knows, or, when it has lost that, whom the metas name
+    /// that its raft client knows (§14). A broken follower still shows the way (§6: data and sessions went over to the new,
+    /// empty cluster). Who it is connected to besides the leader is chance, and makes it ask anew when it loses that one;
+    /// here it is connected to the leader alone.
     pub(super) fn leader_via(&self, ip: Ipv4Addr) -> Option<Ipv4Addr> {
         let process = self.processes.get(&ip)?;
-        process.metas.iter().find_map(|&meta| {
-            let group = self.processes.get(&meta).is_some_and(|p| {
+        let reached = |meta: &Ipv4Addr| {
+            let of_group = self.processes.get(meta).is_some_and(|p| {
                 p.is(ServerLine::V5, ServerRole::Meta) && p.spec.raft_group == process.spec.raft_group
             });
-            (group && self.connected(ip, meta)).then(|| self.leader_of(meta)).flatten()
-        })
+            of_group && self.connected(ip, *meta)
+        };
+        let client = &process.client;
+        let known = client.leader.filter(reached).filter(|l| self.leader_of(*l) == Some(*l));
+        known.or_else(|| client.group.iter().filter(|m| reached(m)).find_map(|m| self.leader_of(*m)))
     }
 
     /// The leader that a data node or session of either line reaches now.
@@ -53,6 +59,7 @@ impl FakeRegistry {
     /// A sign of life to the leader, and the newest list from it.
     fn register5(&mut self, ip: Ipv4Addr) {
         let Some(leader) = self.leader_via(ip) else { return self.lost_metas(ip) };
+        self.learn_group(ip, leader);
         if self.leader_to_write(leader).is_none() {
             // It takes the sign of life and cannot store it (§14).
             return;
@@ -108,6 +115,7 @@ impl FakeRegistry {
             return;
         }
         if let Some(process) = self.processes.get_mut(&ip).filter(|p| !found.is_empty() && p.metas != found) {
+            process.client = RaftClient { group: found.clone(), leader: None };
             process.metas = found;
             self.changed = true;
         }

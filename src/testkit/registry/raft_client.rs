@@ -1,4 +1,5 @@
-//! The raft client of a 5.x meta: by it the meta reaches the store, its own included when it leads (§14).
+//! The raft client of a 5.x server: by it a meta reaches the store, its own included when it leads, and a data node or session
+//! the leader (§14).
 //!
 //! It keeps the leader and the group as it learnt them last, and asks only the addresses of that group for a newer one. The
 //! notices by which real metas tell each other of a new leader are left out: which of them are connected at that time is
@@ -9,7 +10,7 @@ use std::net::Ipv4Addr;
 use super::FakeRegistry;
 use super::spec::{ServerLine, ServerRole};
 
-/// What a meta's raft client knows.
+/// What a raft client knows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RaftClient {
     /// Whom it asks for the leader: the addresses of the configuration, until it has learnt the group.
@@ -30,11 +31,17 @@ impl FakeRegistry {
             return None;
         }
         let leader = self.leader_of_client(meta)?;
-        if self.processes.get(&meta)?.client.leader != Some(leader) {
-            let group = self.conf(leader);
-            self.processes.get_mut(&meta)?.client = RaftClient { group, leader: Some(leader) };
-        }
+        self.learn_group(meta, leader);
         Some(leader)
+    }
+
+    /// Who has asked for the leader learns the group as it is then, and not again before it has to ask anew.
+    pub(super) fn learn_group(&mut self, ip: Ipv4Addr, leader: Ipv4Addr) {
+        let group = self.conf(leader);
+        let Some(process) = self.processes.get_mut(&ip).filter(|p| p.client.leader != Some(leader)) else {
+            return;
+        };
+        process.client = RaftClient { group, leader: Some(leader) };
     }
 
     /// Metas of 5.x that are in a group that has a leader and cannot change its store.

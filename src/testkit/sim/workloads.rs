@@ -160,6 +160,7 @@ fn of_one_line() -> Vec<Workload> {
                 Step { when: After(60_000), act: Act::Confirm },
             ],
         ),
+        story("every-meta-moves-5", Serving5, true, every_meta_moves()),
         story("set-aside-5", Serving5, true, vec![Step { when: at_once, act: Act::SetAside("prod-meta-1") }]),
         story("delete-5", Serving5, false, vec![Step { when: at_once, act: Act::Delete }]),
         story(
@@ -172,6 +173,13 @@ fn of_one_line() -> Vec<Workload> {
             ],
         ),
     ]
+}
+
+/// As when nodes are drained: one meta after the other moves, twice, so that the leader is the last one at least once.
+fn every_meta_moves() -> Vec<Step> {
+    let metas = ["prod-meta-0", "prod-meta-1", "prod-meta-2"];
+    let evicted = |name: &&str| Step { when: When::Rest, act: Act::Evict((*name).to_owned()) };
+    metas.iter().chain(&metas).map(evicted).collect()
 }
 
 /// Stories that are told of 5.x and of 6.x.
