@@ -20,7 +20,7 @@ use super::scheduler::Schedulers;
 use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
 use crate::build::{Build, Objects, StatefulSetChange, role_name};
 use crate::effects::{self, Did, Failure, Outcome, Recorded};
-use crate::kube_io::{ChildKey, KubeError, kind};
+use crate::kube_io::{ChildKey, KubeError, kind, surplus};
 use crate::plan::{Command, Memory, Wake};
 use crate::render;
 use crate::status::{Subject, news, refused_write, stalled_by, waits_for, warned};
@@ -138,15 +138,22 @@ fn is_at_rest<K: Kind>(context: &Context, planned: &Planned<K>) -> Result<bool, 
     if K::status(planned, &decision.memory, &planned.own.status) != planned.own.status {
         return Ok(false);
     }
-    all_right(context, &planned.valid.build(&decision.desired))
+    all_right(context, planned, &planned.valid.build(&decision.desired))
 }
 
-/// Whether all of these are known to be as they are wanted.
-fn all_right(context: &Context, objects: &Objects) -> Result<bool, Failure> {
+/// Whether all of these are known to be as they are wanted, and nothing is there that is no longer wanted.
+fn all_right<K: Kind>(context: &Context, planned: &Planned<K>, objects: &Objects) -> Result<bool, Failure> {
+    let mut wanted = Vec::new();
     for object in objects.to_json().map_err(|e| Failure::Refused(e.to_string()))? {
-        if !context.ledger.is_right(&ChildKey::of(&object)?, &fingerprint(&object.to_string())) {
+        let key = ChildKey::of(&object)?;
+        if !context.ledger.is_right(&key, &fingerprint(&object.to_string())) {
             return Ok(false);
         }
+        wanted.push(key);
+    }
+    let namespace = &planned.valid.common().identity.namespace;
+    if !surplus(&context.ledger, namespace, &planned.own.uid, &wanted).is_empty() {
+        return Ok(false);
     }
     Ok(objects.stateful_sets.iter().all(|s| matches!(s, StatefulSetChange::Full(_))))
 }

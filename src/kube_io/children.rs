@@ -234,10 +234,7 @@ impl Children {
     {
         let client = client.clone();
         Box::pin(async move {
-            if is_served::<K>(&client).await {
-                return self.stamps::<K>(&client, namespace).await;
-            }
-            // There is none of it now, and nobody waits for its list.
+            // Nobody waits for its list: when it comes, what nobody wants any more is taken away.
             self.listed.send_modify(|n| *n += 1);
             while !is_served::<K>(&client).await {
                 tokio::time::sleep(EXTENSION_PACE).await;

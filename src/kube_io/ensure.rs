@@ -77,11 +77,7 @@ impl Writer<'_> {
     /// # Errors
     /// What the API server says.
     pub async fn prune(&self, namespace: &str, owner: &str, wanted: &[ChildKey]) -> Result<(), KubeError> {
-        for (key, uid) in self.ledger.owned_by(namespace, owner) {
-            let Some(kind) = pruned().into_iter().find(|kind| kind.kind == key.kind) else { continue };
-            if wanted.contains(&key) {
-                continue;
-            }
+        for (kind, key, uid) in surplus(self.ledger, namespace, owner, wanted) {
             self.objects.delete(&kind, &key.namespace, &key.name, &uid, Orphan::Nothing).await?;
             self.ledger.gone(&key);
         }
@@ -94,6 +90,20 @@ impl Writer<'_> {
             self.ledger.right(key, &meta, mark);
         }
     }
+}
+
+/// What this cluster owns, of the kinds that are pruned, and no longer wants.
+#[must_use]
+pub fn surplus(
+    ledger: &Ledger,
+    namespace: &str,
+    owner: &str,
+    wanted: &[ChildKey],
+) -> Vec<(ApiResource, ChildKey, String)> {
+    let there = ledger.owned_by(namespace, owner).into_iter().filter(|(key, _)| !wanted.contains(key));
+    there
+        .filter_map(|(key, uid)| Some((pruned().into_iter().find(|kind| kind.kind == key.kind)?, key, uid)))
+        .collect()
 }
 
 /// Kinds of which a cluster may want fewer than it has. StatefulSets are not among them: their servers end in order.

@@ -19,7 +19,7 @@ mod table;
 pub(crate) use children::api;
 pub use children::{Children, Scope, Woken};
 pub use crds::{CrdFault, check_crds};
-pub use ensure::Writer;
+pub use ensure::{Writer, surplus};
 pub use error::KubeError;
 pub use exec::run_in_pod;
 pub use lease::{Leadership, LeaseConfig, Standing, evaluate, give_back, lead};

@@ -1,14 +1,15 @@
 //! Members one by one: which is changed, repaired or added next, and when that is over.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, Reason, RolloutState, StepKind, Strategy};
 use sofa_operator::observe::{Addresses, Fact, Member, Node, Pod, PodPhase, RegistryWorld, Unknown};
-use sofa_operator::plan::{Admission, Command};
+use sofa_operator::plan::{Admission, Command, Decision, Memory};
 
-use crate::cluster::{DATA, META, SESSION};
+use crate::cluster::{Cluster, DATA, META, SESSION};
 use crate::{act, at_rest, decide, first_wait, pod, relist, remembered, state, stopped};
 
 /// In two groups, the first half of the sessions is restarted together, then the second.
@@ -76,48 +77,99 @@ fn a_data_node_that_nobody_lists_is_made_again_alone() {
     }
 }
 
-/// All data nodes and sessions have lost the metas with their former leader: nothing lists them, and they hear of nothing. Push is
-/// closed, though these sessions cannot say so; they are made again, data first and one at a time; then push is opened.
-#[test]
-fn data_nodes_that_lost_the_metas_are_made_again_with_push_closed() {
-    let mut cluster = at_rest();
-    let mut memory = remembered(&cluster);
-    let before: BTreeMap<Member, u8> = cluster.servers.iter().map(|(m, s)| (*m, s.made)).collect();
-    let mut order = Vec::new();
-    for _ in 0..200 {
-        let old: Vec<Member> =
-            before.iter().filter(|(m, made)| cluster.servers[*m].made == **made).map(|(m, _)| *m).collect();
-        let lost: Addresses =
-            old.iter().filter(|m| m.role != META).filter_map(|m| cluster.address(*m)).collect();
-        let decision = decide(&cluster, &memory, |world| {
+/// A cluster whose data nodes and sessions have lost the metas with their former leader: nobody lists those that were not made
+/// again since, and they hear of nothing.
+struct Lost {
+    cluster: Cluster,
+    memory: Memory,
+    /// How often each server was made when it happened.
+    before: BTreeMap<Member, u8>,
+    datas: Addresses,
+}
+
+impl Lost {
+    fn new() -> Self {
+        let cluster = at_rest();
+        let memory = remembered(&cluster);
+        let before = cluster.servers.iter().map(|(m, s)| (*m, s.made)).collect();
+        let datas = (0..2).filter_map(|n| cluster.address(Member::new(DATA, n))).collect();
+        Self { cluster, memory, before, datas }
+    }
+
+    /// One reconcile, and two seconds.
+    fn step(&mut self) -> Decision {
+        let old = |m: &&Member| m.role != META && self.cluster.servers[*m].made == self.before[*m];
+        let lost: Vec<Member> = self.before.keys().filter(old).copied().collect();
+        let addresses: Addresses = lost.iter().filter_map(|m| self.cluster.address(*m)).collect();
+        let decision = decide(&self.cluster, &self.memory, |world| {
             relist(world, |lists| {
-                lists.datas.retain(|a| !lost.contains(a));
-                lists.sessions.retain(|a| !lost.contains(a));
+                lists.datas.retain(|a| !addresses.contains(a));
+                lists.sessions.retain(|a| !addresses.contains(a));
             });
-            for session in old.iter().filter(|m| m.role == SESSION) {
+            for session in lost.iter().filter(|m| m.role == SESSION) {
                 if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(session) {
-                    value.push = Some(PushSwitch::Open);
+                    (value.push, value.datas) = (Some(PushSwitch::Open), Some(self.datas.clone()));
                 }
             }
         });
+        if let Some(command) = &decision.command {
+            self.cluster.run(command);
+        }
+        self.memory = decision.memory.clone();
+        self.cluster.wait(Duration::from_secs(2));
+        self.cluster.go_on();
+        decision
+    }
+}
+
+/// Push is closed first, though these sessions cannot say so; they are made again, data first and one at a time; then push is opened.
+#[test]
+fn data_nodes_that_lost_the_metas_are_made_again_with_push_closed() {
+    let mut lost = Lost::new();
+    let mut order = Vec::new();
+    for _ in 0..200 {
+        let decision = lost.step();
         match &decision.command {
             Some(Command::ClosePush { .. }) => order.push("close".to_owned()),
             Some(Command::OpenPush { .. }) => order.push("open".to_owned()),
             Some(Command::StopPods { .. }) => {
-                assert_eq!(cluster.push, PushSwitch::Closed);
+                assert_eq!(lost.cluster.push, PushSwitch::Closed);
                 order.extend(stopped(&decision));
             }
             other => assert_eq!(*other, None),
         }
-        if let Some(command) = &decision.command {
-            cluster.run(command);
-        }
-        memory = decision.memory;
-        cluster.wait(Duration::from_secs(2));
-        cluster.go_on();
     }
     assert_eq!(order, ["close", "data-0", "data-1", "session-0", "session-1", "open"]);
-    assert!(memory.push.owner.is_none() && memory.incident.is_none());
+    assert!(lost.memory.push.owner.is_none() && lost.memory.incident.is_none());
+}
+
+/// A person who opens push while they are made again is asked: the next one is left as it is.
+#[test]
+fn push_that_is_opened_in_a_recovery_of_the_data_halts_it() {
+    let mut lost = Lost::new();
+    while stopped(&lost.step()).is_empty() {}
+    lost.cluster.push = PushSwitch::Open;
+    for _ in 0..60 {
+        assert_eq!(lost.step().command, None);
+    }
+    let run = lost.memory.run.as_ref().expect("a run");
+    assert_eq!(run.halted.as_ref().map(|(reason, _)| *reason), Some(Reason::PushOpenedByOther));
+    lost.cluster.push = PushSwitch::Closed;
+    while lost.step().command.is_none() {}
+}
+
+/// A session that still knows a data node that the metas list may push: it is not passed over, and nothing is made again.
+#[test]
+fn a_session_that_may_push_is_waited_for_though_nobody_lists_it() {
+    let mut lost = Lost::new();
+    lost.datas = Addresses::new();
+    while stopped(&lost.step()).is_empty() {}
+    // From now on it knows whoever is listed.
+    lost.datas.extend((0..=u8::MAX).map(|made| Ipv4Addr::new(10, DATA as u8, 0, made)));
+    for _ in 0..60 {
+        let decision = lost.step();
+        assert!(stopped(&decision).is_empty(), "{decision:?}");
+    }
 }
 
 /// Metas go followers first, and the leader as the last but one: who knows them by their leader alone asks another one that it
@@ -138,6 +190,27 @@ fn the_leader_of_a_group_by_address_goes_as_the_last_but_one() {
         }
         assert_eq!(order, wanted, "{membership:?}");
     }
+}
+
+/// The youngest address goes first: the oldest is the one that everybody knows.
+#[test]
+fn of_the_followers_the_youngest_goes_first() {
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.until("push is closed", |c, d| c.push == PushSwitch::Closed && d.memory.run.is_some());
+    let mut memory = remembered(&cluster);
+    let mut first = Vec::new();
+    while first.is_empty() {
+        let now = cluster.now;
+        let decision = decide(&cluster, &memory, |world| {
+            let moved = world.kubernetes.pods.get_mut(&Member::new(META, 1)).unwrap();
+            moved.started = Some(now.before(Duration::from_mins(9)));
+        });
+        first = stopped(&decision);
+        memory = decision.memory;
+        cluster.wait(Duration::from_secs(2));
+    }
+    assert_eq!(first, ["meta-1"]);
 }
 
 /// A pod that was told to stop is still there: its restart is not over before another pod has taken its place.

@@ -148,8 +148,8 @@ impl Picture<'_> {
         if let Err(wait) = self.stored_switch() {
             return Next::wait(wait);
         }
-        let counting =
-            memory.push.owner.is_none() && !self.t.hold && memory.incident.is_none() && self.has_work();
+        let recovers = memory.incident.is_some() || self.data_is_lost(memory);
+        let counting = memory.push.owner.is_none() && !self.t.hold && !recovers && self.has_work();
         let uncounted = memory.run.as_ref().is_some_and(|r| r.baseline.is_none()) && self.counts().is_none();
         if counting && uncounted {
             let subject = self.pods(Role::Session).find(|(m, _)| self.session_counts(*m).is_none());
@@ -247,6 +247,7 @@ impl Picture<'_> {
     /// Who closed push, by what is read now and what was remembered.
     pub(crate) fn note_push(&self, memory: &mut Memory) {
         let in_flight = memory.run.as_ref().is_some_and(is_switching);
+        let in_incident = memory.incident.is_some();
         let old = memory.push.clone();
         let reading = self.reading();
         let record = &mut memory.push;
@@ -266,8 +267,10 @@ impl Picture<'_> {
             (None, Reading::Closed | Reading::Mixed { store: PushSwitch::Closed, .. }) => {
                 record.owner = Some(PushOwner::Other);
             }
-            // Who closed it has opened it. A session may miss that, and then it is told again (`open_first`).
-            (Some(PushOwner::Other), Reading::Open | Reading::Mixed { store: PushSwitch::Open, .. }) => {
+            (Some(PushOwner::Other), Reading::Open) => record.owner = None,
+            // Who closed it has opened it. A session may miss that, and then it is told again (`open_first`). A store that was
+            // recovered may have missed the closing.
+            (Some(PushOwner::Other), Reading::Mixed { store: PushSwitch::Open, .. }) if !in_incident => {
                 record.owner = None;
             }
             (Some(PushOwner::Other | PushOwner::Operator), Reading::Closed) if self.t.hold => {
@@ -313,13 +316,12 @@ impl Picture<'_> {
         push.sites.extend(self.open_sites());
         push.state = PushState::Closing;
         push.why = push.owner.map(|owner| why_closed(owner).to_owned());
-        let in_incident = memory.incident.is_some();
-        let recovers = in_incident || self.most_data_is_cut_off(memory);
+        let recovers = memory.incident.is_some() || self.data_is_lost(memory);
         if let Some(run) =
             memory.run.as_mut().filter(|r| r.baseline.is_none() && (self.has_work() || recovers))
         {
             // After a loss of the metas the sessions may know nothing: then only what the data lacks is verified.
-            run.baseline = counts.or(in_incident.then(Counts::default)).map(|c| (c, self.now));
+            run.baseline = counts.or(recovers.then(Counts::default)).map(|c| (c, self.now));
         }
     }
 

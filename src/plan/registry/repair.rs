@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ROLES;
 use super::picture::Picture;
-use crate::api::v1alpha1::{ActKind, Reason, Role};
+use crate::api::v1alpha1::{ActKind, PushOwner, Reason, Role};
 use crate::observe::{Member, Node, Pod, PodPhase, Unknown};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
@@ -22,7 +22,7 @@ const DEAF: &str = "all metas that it knew are gone, it hears of no others and n
 
 /// Why push is closed before DataServers are made again.
 const CUT_OFF: &str =
-    "most of the DataServers have lost the metas: they are made again, empty, and clients register again";
+    "the DataServers have lost the metas: they are made again, empty, and clients register again";
 
 /// Why a member that the metas do not list is made again.
 pub(crate) const UNLISTED: &str = "it says that it works and is in no list of the metas";
@@ -40,6 +40,13 @@ impl Picture<'_> {
         for role in ROLES {
             for (member, pod) in self.pods(role) {
                 let Some(why) = self.needs_repair(member, pod, memory) else { continue };
+                if role == Role::Data
+                    && self.data_is_lost(memory)
+                    && let Some(next) =
+                        self.hold_push(memory).or_else(|| self.close_in_recovery(memory, CUT_OFF))
+                {
+                    return Some(next);
+                }
                 if let Some(other) = self.comes_back(member) {
                     // One of a role at a time: what the others hold is not risked while it is not known to help.
                     return Some(Next::wait(Wait::new(
@@ -48,11 +55,12 @@ impl Picture<'_> {
                         "it is made again, before the next one is",
                     )));
                 }
+                // It would start without a data node, and what its clients register would be nowhere.
+                let some_data = self.members(Role::Data).any(|m| self.works(m).is_ok());
                 if role == Role::Session
-                    && why == DEAF
+                    && (why == DEAF || why == UNLISTED && !some_data)
                     && let Err(wait) = self.all_serve(Role::Data)
                 {
-                    // It would start without a data node, and what its clients register would be nowhere.
                     return Some(Next::wait(wait));
                 }
                 if self.t.paused {
@@ -64,12 +72,6 @@ impl Picture<'_> {
                 }
                 if let Err(wait) = self.is_our_turn_to_repair() {
                     return Some(Next::wait(wait));
-                }
-                if role == Role::Data
-                    && self.most_data_is_cut_off(memory)
-                    && let Some(next) = self.close_in_recovery(memory, CUT_OFF)
-                {
-                    return Some(next);
                 }
                 return Some(made_again(member, pod, why));
             }
@@ -141,28 +143,40 @@ impl Picture<'_> {
         })
     }
 
-    /// Whether so many DataServers are cut off from the metas that less than half of them are listed: each of them is made again
-    /// and begins empty, so all that clients have registered is to come from them again, and until then nothing is pushed.
-    /// Data nodes and sessions that knew the metas by their leader alone lose them with it when all others have moved
-    /// (measured: sofaregistry §14).
-    pub(crate) fn most_data_is_cut_off(&self, memory: &Memory) -> bool {
+    /// Whether DataServers that have lost the metas are to be made again, and none is left from which they would get what clients
+    /// have registered: it has to come from the clients again, and until then nothing is pushed. It is so until the last one of
+    /// them is made again. Data nodes and sessions that knew the metas by their leader alone lose them with it when all
+    /// others have moved (measured: sofaregistry §14).
+    pub(crate) fn data_is_lost(&self, memory: &Memory) -> bool {
         if !self.is_raft() || self.t.paused || self.peers_settled().is_err() {
             return false;
         }
         let unlisted = |m: Member, p: &Pod| self.serves(m) && !self.is_listed(m, p);
-        let overdue =
-            |m: Member| self.waited(memory, Reason::MemberBroken, &m.to_string()) >= UNLISTED_DATA_PATIENCE;
-        let cut_off =
-            self.pods(Role::Data).any(|(m, p)| unlisted(m, p) && (overdue(m) || self.is_deaf(m, p)));
-        let listed = self.members(Role::Data).filter(|m| self.works(*m).is_ok()).count();
-        cut_off && listed * 2 < self.replicas(Role::Data) as usize
+        let cut_off = self
+            .pods(Role::Data)
+            .any(|(m, p)| unlisted(m, p) && (self.is_overdue(m, memory) || self.is_deaf(m, p)));
+        let is_ours = memory.push.owner == Some(PushOwner::Operator);
+        cut_off && (is_ours || !self.members(Role::Data).any(|m| self.works(m).is_ok()))
     }
 
-    /// Whether a session hears of no switch: it is deaf, or cut off from the metas with most of the DataServers. Those that it
-    /// knows are made again before it is, and of the new ones it does not hear: it has nothing to push.
+    /// Whether a member says that it works and is in no list for so long that a data node is made again for it.
+    fn is_overdue(&self, member: Member, memory: &Memory) -> bool {
+        self.waited(memory, Reason::MemberBroken, &member.to_string()) >= UNLISTED_DATA_PATIENCE
+    }
+
+    /// Whether a session hears of no switch and has nothing to push: it is deaf; or it has lost the metas together with the
+    /// DataServers, and knows none of those that are listed.
     pub(crate) fn hears_of_no_switch(&self, member: Member, pod: &Pod) -> bool {
+        let knows_no_data = || {
+            let known = self.session_view(member).ok()?.datas.as_ref()?;
+            Some(known.is_disjoint(&self.lists()?.datas))
+        };
+        let memory = self.input.memory;
         self.is_deaf(member, pod)
-            || !self.is_listed(member, pod) && self.most_data_is_cut_off(self.input.memory)
+            || !self.is_listed(member, pod)
+                && self.is_overdue(member, memory)
+                && knows_no_data() == Some(true)
+                && self.data_is_lost(memory)
     }
 
     /// Whether a data node or session can hear of no meta: every address that it knows is that of no pod any more, as after a

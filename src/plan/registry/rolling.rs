@@ -1,5 +1,7 @@
 //! Disruptive changes: which role is next, which of its members, and the gates before each act.
 
+use std::cmp::Reverse;
+
 use super::ROLES;
 use super::picture::Picture;
 use super::push::Reading;
@@ -71,7 +73,7 @@ impl Picture<'_> {
         if self.deleting() {
             return false;
         }
-        if memory.incident.is_some() || self.most_data_is_cut_off(memory) {
+        if memory.incident.is_some() || self.data_is_lost(memory) {
             return true;
         }
         let admitted = memory.run.as_ref().is_some_and(|r| r.admitted);
@@ -210,7 +212,7 @@ impl Picture<'_> {
     }
 
     /// The members that are restarted next: one; of sessions with two groups, those of the first half that are left, then
-    /// those of the second. Of metas the followers come before the leader, in a raft group by address all but the last one: who
+    /// those of the second. Of metas the followers come before the leader, in a raft group by address all but the oldest one: who
     /// knows the metas by their leader alone learns of the new ones when it loses it, and then one that it knows has to be
     /// left (ADR 12).
     fn next_members(&self, role: Role) -> Vec<(Member, &Pod)> {
@@ -227,7 +229,8 @@ impl Picture<'_> {
         let left = drifted.iter().filter(|(m, _)| self.serves(*m)).count();
         let leader_first = left == 2 && self.t.membership == MembershipKind::RaftByAddress;
         let turn = |m: Member| (Some(m) == leader) != leader_first;
-        drifted.sort_by_key(|(m, _)| (self.serves(*m), turn(*m), std::cmp::Reverse(m.ordinal)));
+        let age = |m: Member, p: &Pod| p.started.filter(|_| m.role == Role::Meta);
+        drifted.sort_by_key(|(m, p)| (self.serves(*m), turn(*m), Reverse(age(*m, p)), Reverse(m.ordinal)));
         drifted.truncate(1);
         drifted
     }
