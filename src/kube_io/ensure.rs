@@ -36,7 +36,8 @@ impl Writer<'_> {
             return Ok(());
         }
         let marked = with_mark(wanted.clone(), &mark);
-        let present = self.objects.get(&kind_of(wanted)?, &key.namespace, &key.name).await?;
+        let present = self.objects.get(&kind_of(wanted)?, &key.namespace, &key.name).await;
+        let present = present.map_err(|error| not_served(error, wanted))?;
         if let Some(owner) = present.as_ref().and_then(|present| other_owner(present, wanted)) {
             return Err(KubeError::Refused(format!(
                 "{} {}/{} belongs to {owner}: give one of the two clusters another name",
@@ -131,7 +132,7 @@ fn other_owner(present: &Value, wanted: &Value) -> Option<String> {
     Some(format!("{} {}", other.0, other.1))
 }
 
-/// Not found, of an object that is applied: its kind is not there (an API server says so of a path), or its namespace. Trying
+/// Not found, of an object that is read or applied: its kind is not there (an API server says so of a path), or its namespace. Trying
 /// again makes no kind, so a person is told.
 fn not_served(error: KubeError, wanted: &Value) -> KubeError {
     let unknown = |text: &str| {
