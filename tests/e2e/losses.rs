@@ -107,7 +107,7 @@ async fn every_meta_moves_and_the_leader_last() {
             for meta in order {
                 field.ground.delete_pods(&[meta]).await?;
                 one_group(&field, seconds(90)).await?;
-                field.ready(seconds(120)).await?;
+                field.ready(ROLLOUT).await?;
             }
             let moved = Instant::now();
             eventually("the lists are those of the new leader", seconds(90), async || {
