@@ -224,6 +224,9 @@ fn probes(spec: Option<&Probes>, part: Part, ports: &Ports, notes: &mut Notes) -
     // for these the start ends when they work, for all others when they live.
     let ends = if matches!(role, Role::Data | Role::Session) { &readiness } else { &liveness };
     let startup = ProbeRule {
+        check: defaults::startup(product, role)
+            .filter(|_| spec.liveness.is_none())
+            .unwrap_or_else(|| ends.check.clone()),
         period_seconds: STARTUP_PERIOD_SECONDS,
         failure_threshold: u32::try_from(startup_timeout.as_secs())
             .unwrap_or(u32::MAX)

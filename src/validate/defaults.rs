@@ -112,13 +112,18 @@ pub(super) fn readiness(product: Product, role: Role, health: u16) -> Check {
 /// every thread that answers waits 30 s for the database nobody answers that either, and with the database away for a minute
 /// both servers were restarted for it (seen in pods).
 pub(super) fn liveness(product: Product, role: Role) -> Check {
-    match (product, role) {
-        (_, Role::Meta) => Check::Tcp("http"),
-        (_, Role::Data | Role::Session) => Check::Http("/health/check".to_owned()),
-        (_, Role::Drmdata) => Check::Tcp("client"),
-        (_, Role::Server) if product != Product::PowerJob => Check::Tcp("client"),
-        (_, Role::Server | Role::Console) => Check::Tcp("http"),
+    match role {
+        Role::Data | Role::Session => Check::Http("/health/check".to_owned()),
+        Role::Drmdata => Check::Tcp("client"),
+        Role::Server if product != Product::PowerJob => Check::Tcp("client"),
+        Role::Meta | Role::Server | Role::Console => Check::Tcp("http"),
     }
+}
+
+/// What the end of the start asks, where that is not what readiness or liveness asks.
+pub(super) fn startup(product: Product, role: Role) -> Option<Check> {
+    let is_powerjob = product == Product::PowerJob && role == Role::Server;
+    is_powerjob.then(|| Check::Http("/server/hello".to_owned()))
 }
 
 /// The guide greps the body for `false`: its status is 200 also when a part of it fails. An empty answer, or one without
