@@ -812,6 +812,17 @@ fn data_and_sessions_never_follow_metas_that_all_moved() {
     assert_eq!(net.nodes(led, "session"), set(&[31]), "restarted, it is back");
 }
 
+/// A meta of this group ends, and is back on another address with its volume; nobody has told the others.
+fn moved(net: &mut Net, group: &mut [Ipv4Addr], turn: usize) -> Ipv4Addr {
+    let (old, new) = (group[turn], at(51 + u8::try_from(turn).expect("small")));
+    net.stop(old, Signal::Term);
+    net.pass(5_000);
+    group[turn] = new;
+    net.start_on(new, group, old);
+    net.pass(6_000);
+    new
+}
+
 /// Three metas of 5.x are replaced, the leader last. Asked for what needs its store before `changePeer`, the first of them
 /// learns a group without its own new address: when the others have moved too it reaches nobody, whoever leads.
 #[test]
@@ -822,12 +833,7 @@ fn section_14_a_meta_that_is_asked_before_it_is_let_in_reaches_no_store_later() 
         let mut group: Vec<Ipv4Addr> = all(&[11, 12, 13]).into_iter().filter(|&m| m != leader).collect();
         group.push(leader);
         for turn in 0..3 {
-            let (old, new) = (group[turn], at(51 + u8::try_from(turn).expect("small")));
-            net.stop(old, Signal::Term);
-            net.pass(5_000);
-            group[turn] = new;
-            net.start_on(new, &group.clone(), old);
-            net.pass(6_000);
+            let new = moved(&mut net, &mut group, turn);
             if turn == 0 && asked_early {
                 assert_eq!(net.meta(new, "/digest/pushSwitch").status, 200, "the leader tells it");
             }
@@ -855,12 +861,7 @@ fn section_14_who_knows_the_metas_by_their_leader_alone_loses_them_with_it() {
         let mut group: Vec<Ipv4Addr> = all(&[11, 12, 13]).into_iter().filter(|&m| m != leader).collect();
         group.insert(if leader_last { 2 } else { 1 }, leader);
         for turn in 0..3 {
-            let (old, new) = (group[turn], at(51 + u8::try_from(turn).expect("small")));
-            net.stop(old, Signal::Term);
-            net.pass(5_000);
-            group[turn] = new;
-            net.start_on(new, &group.clone(), old);
-            net.pass(6_000);
+            let new = moved(&mut net, &mut group, turn);
             let serving: Vec<_> = group.iter().copied().filter(|&m| m != new).collect();
             assert_eq!(net.change(serving[0], &group.clone()), Outcome::Accepted);
             net.pass(1_000);

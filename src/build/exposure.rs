@@ -2,17 +2,18 @@
 //!
 //! May import `api` and `validate`.
 
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::networking::v1::{
+    HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
+    IngressSpec, IngressTLS, ServiceBackendPort,
+};
+
 use super::names;
 use super::server::Shape;
 use crate::api::http_route::{BackendReference, HttpRoute, HttpRouteRule, HttpRouteSpec, ParentReference};
 use crate::api::objects;
 use crate::api::v1alpha1::{GatewayRoute, IngressRoute};
 use crate::validate::{Common, ValidComponent};
-use k8s_openapi::Resource as _;
-use k8s_openapi::api::networking::v1::{
-    HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend,
-    IngressSpec, IngressTLS, ServiceBackendPort,
-};
 
 /// The Ingresses of the consoles that ask for one.
 pub(super) fn ingresses(shape: &Shape) -> Vec<Ingress> {

@@ -148,7 +148,7 @@ impl Picture<'_> {
         if let Err(wait) = self.stored_switch() {
             return Next::wait(wait);
         }
-        let recovers = memory.incident.is_some() || self.data_is_lost(memory);
+        let recovers = self.recovers(memory);
         let counting = memory.push.owner.is_none() && !self.t.hold && !recovers && self.has_work();
         let uncounted = memory.run.as_ref().is_some_and(|r| r.baseline.is_none()) && self.counts().is_none();
         if counting && uncounted {
@@ -316,7 +316,7 @@ impl Picture<'_> {
         push.sites.extend(self.open_sites());
         push.state = PushState::Closing;
         push.why = push.owner.map(|owner| why_closed(owner).to_owned());
-        let recovers = memory.incident.is_some() || self.data_is_lost(memory);
+        let recovers = self.recovers(memory);
         if let Some(run) =
             memory.run.as_mut().filter(|r| r.baseline.is_none() && (self.has_work() || recovers))
         {

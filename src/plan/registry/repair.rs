@@ -143,6 +143,11 @@ impl Picture<'_> {
         })
     }
 
+    /// Whether a recovery is under way, of the metas or of the DataServers: push is closed for it, and what clients have may be unknown.
+    pub(crate) fn recovers(&self, memory: &Memory) -> bool {
+        memory.incident.is_some() || self.data_is_lost(memory)
+    }
+
     /// Whether DataServers that have lost the metas are to be made again, and none is left from which they would get what clients
     /// have registered: it has to come from the clients again, and until then nothing is pushed. It is so until the last one of
     /// them is made again. Data nodes and sessions that knew the metas by their leader alone lose them with it when all

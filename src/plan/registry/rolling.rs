@@ -73,7 +73,7 @@ impl Picture<'_> {
         if self.deleting() {
             return false;
         }
-        if memory.incident.is_some() || self.data_is_lost(memory) {
+        if self.recovers(memory) {
             return true;
         }
         let admitted = memory.run.as_ref().is_some_and(|r| r.admitted);
