@@ -195,9 +195,11 @@ impl Workload for ServicePods {
 
     fn on_container_stop(&mut self, pod: &Value, signal: Signal, now: Millis) {
         let Some(process) = address(pod).and_then(|ip| self.processes.get_mut(&ip)) else { return };
-        process.stage = match signal {
-            Signal::Term => Stage::Ending { until: now + ENDS_IN },
-            Signal::Kill => Stage::Exited(137),
+        process.stage = match (signal, &process.stage) {
+            // It hears of the signal when it goes on.
+            (Signal::Term, Stage::Hung { until }) => Stage::Ending { until: until + ENDS_IN },
+            (Signal::Term, _) => Stage::Ending { until: now + ENDS_IN },
+            (Signal::Kill, _) => Stage::Exited(137),
         };
     }
 
@@ -208,10 +210,10 @@ impl Workload for ServicePods {
         }
     }
 
-    /// A server that hangs for a short while is not found out by its liveness, which has more patience.
+    /// The system accepts connections for a server that hangs; what wants an answer gets none.
     fn probe(&mut self, pod: &Value, probe: &Value, _: Millis) -> bool {
         let Some(process) = address(pod).and_then(|ip| self.processes.get(&ip)) else { return false };
-        process.serves() || (process.hangs() && text(probe, "/httpGet/path") == "/server/hello")
+        process.serves() || (process.hangs() && probe.get("tcpSocket").is_some())
     }
 
     fn on_address_released(&mut self, pod: &Value, _: Millis) {
