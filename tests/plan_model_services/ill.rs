@@ -13,6 +13,10 @@ pub(crate) enum Ill {
     Deaf(u8),
     /// Its connections are not counted.
     Uncounted(u8),
+    /// It has tasks that are not reported.
+    Busy(u8),
+    /// It does not tell of its tasks.
+    Silent(u8),
     /// A dependency does not work.
     Need,
     /// The database answers nobody.
@@ -36,6 +40,8 @@ impl Servers {
             Ill::Failing(index) => self.pods[usize::from(index)].phase == Phase::Failing,
             Ill::Deaf(index) => self.deaf == index,
             Ill::Uncounted(index) => self.uncounted == index,
+            Ill::Busy(index) => self.busy == index,
+            Ill::Silent(index) => self.silent == index,
             Ill::Need => !self.need,
             Ill::Database => !self.database,
             // It is one thing, whoever's clients they were.
@@ -54,6 +60,8 @@ impl Servers {
             }
             Ill::Deaf(index) => self.deaf = someone(index),
             Ill::Uncounted(index) => self.uncounted = someone(index),
+            Ill::Busy(index) => self.busy = someone(index),
+            Ill::Silent(index) => self.silent = someone(index),
             Ill::Need => self.need = !on,
             Ill::Database => self.database = !on,
             Ill::Barred(index) => {

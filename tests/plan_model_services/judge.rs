@@ -35,6 +35,8 @@ pub(crate) enum Rule {
     NothingLost,
     /// The clients of a server that was stopped are back before the next one is.
     ClientsBack,
+    /// No server that works is stopped while its tasks are not reported.
+    TasksReported,
     /// Nothing is done while paused.
     ObeysPause,
     /// Whatever is done was written down before, this very act.
@@ -219,6 +221,9 @@ impl Judge<'_> {
             let counted = servers.members(self.setting, 0).all(|i| usize::from(servers.uncounted) != i);
             let back = self.state.before.is_none_or(|before| servers.connected() >= before);
             self.require(counted && back, Rule::ClientsBack);
+            let has_tasks = |i: &usize| [servers.busy, servers.silent].iter().any(|s| usize::from(*s) == *i);
+            let reported = !hit.iter().any(|i| self.works(*i) && has_tasks(i));
+            self.require(reported || !self.setting.has_tasks(), Rule::TasksReported);
         }
         for server in hit {
             self.keeps_owners(*server);

@@ -1,4 +1,4 @@
-//! The real planner of DRM and `PowerJob`, explored: every state that a small cluster can get into, with every interleaving of
+//! The real planner of DRM, `AntScheduler` and `PowerJob`, explored: every state that a small cluster can get into, with every interleaving of
 //! what the operator does and what goes on around it, with time that passes, and with a bounded number of faults at any point.
 //! Each step is judged by the rules of `judge.rs`, and from each state a fair environment has to lead to rest.
 //!
@@ -190,6 +190,8 @@ impl Start {
             database: true,
             deaf: NONE,
             uncounted: NONE,
+            busy: NONE,
+            silent: NONE,
             clients: [0; SERVERS],
             away: 0,
             barred: false,
@@ -251,6 +253,10 @@ const fn powerjob(apps: u8, most: u8) -> Setting {
 
 const fn drm(strategy: Strategy, most: u8) -> Setting {
     Setting { kind: Kind::Drm, strategy, most }
+}
+
+const fn antscheduler(strategy: Strategy, most: u8) -> Setting {
+    Setting { kind: Kind::AntScheduler, strategy, most }
 }
 
 fn explore(name: &str, setting: Setting, start: Start) {
@@ -341,6 +347,21 @@ fn drm_first_start() {
     explore("DRM, first start", drm(Strategy::OneByOne, 2), Start::Nothing);
 }
 
+#[test]
+fn antscheduler_one_by_one() {
+    explore("AntScheduler, one by one", antscheduler(Strategy::OneByOne, 2), Start::Running(2, 2));
+}
+
+#[test]
+fn antscheduler_in_two_groups() {
+    explore("AntScheduler, two groups of two", antscheduler(Strategy::TwoGroups, 4), Start::Running(4, 4));
+}
+
+#[test]
+fn antscheduler_that_shrinks() {
+    explore("AntScheduler, from three to two", antscheduler(Strategy::OneByOne, 3), Start::Running(3, 2));
+}
+
 /// Each planted fault is found, by the rule that it breaks.
 #[test]
 fn planted_faults_are_found() {
@@ -369,6 +390,7 @@ fn find(planted: Planted, faults: u8) -> Option<(usize, usize)> {
         Planted::RolesBackwards | Planted::IgnoresClients | Planted::TakesAllForWorking => {
             (one_by_one, Start::Running(2, 2))
         }
+        Planted::IgnoresTasks => (antscheduler(Strategy::OneByOne, 2), Start::Running(2, 2)),
         Planted::ScalesAtOnce => (drm(Strategy::OneByOne, 4), Start::Scaled(4, 2)),
         Planted::BeginsWithoutNeeds => (one_by_one, Start::Nothing),
         _ => (powerjob(1, 2), Start::Running(2, 2)),

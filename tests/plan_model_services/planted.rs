@@ -46,6 +46,8 @@ pub(crate) enum Planted {
     IgnoresClients,
     /// The same, where servers are taken away: what clients had is not counted before.
     ScalesAtOnce,
+    /// Nobody asks whether tasks are reported.
+    IgnoresTasks,
     /// `spec.paused` is not read.
     IgnoresPause,
     /// What was written down is done, whatever the spec says now.
@@ -68,7 +70,7 @@ pub(crate) enum Planted {
 
 impl Planted {
     /// All of them.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::WholeRoleAtOnce,
         Self::NobodyServes,
         Self::TakesAllForWorking,
@@ -84,6 +86,7 @@ impl Planted {
         Self::StopsLate,
         Self::IgnoresClients,
         Self::ScalesAtOnce,
+        Self::IgnoresTasks,
         Self::IgnoresPause,
         Self::ActsAfterPause,
         Self::ActsUnwritten,
@@ -110,6 +113,7 @@ impl Planted {
             Self::TellsNobody => &[Rule::TellsFirst],
             Self::LeavesUsurped | Self::StopsLate => &[Rule::NothingLost],
             Self::IgnoresClients | Self::ScalesAtOnce => &[Rule::ClientsBack],
+            Self::IgnoresTasks => &[Rule::TasksReported],
             Self::IgnoresPause | Self::ActsAfterPause => &[Rule::ObeysPause],
             Self::ActsUnwritten => &[Rule::WrittenDown],
             Self::TrustsOldFacts => &[Rule::FreshFacts],
@@ -173,6 +177,7 @@ fn distort(planted: Planted, world: &mut ServiceWorld, target: &mut ServiceTarge
             }
         }),
         Planted::IgnoresClients => target.by_connections = false,
+        Planted::IgnoresTasks => target.by_tasks = false,
         Planted::IgnoresPause => target.paused = false,
         Planted::TrustsOldFacts => renew(world),
         Planted::LeavesLost => target.powerjob = Some(PowerJobRule { drain: true, retry_lost: false }),
@@ -207,6 +212,7 @@ fn renew(world: &mut ServiceWorld) {
     }
     world.kubernetes.at = NOW;
     world.servers.values_mut().for_each(now);
+    world.tasks.values_mut().for_each(now);
     world.needs.iter_mut().for_each(|need| now(&mut need.works));
     world.apps.iter_mut().for_each(now);
 }

@@ -53,6 +53,8 @@ pub(crate) struct Setting {
 pub(crate) enum Kind {
     /// drmdata and one console.
     Drm,
+    /// `AntScheduler` and one console: servers tell how many of their tasks are not reported.
+    AntScheduler,
     /// `PowerJob` with so many apps: one has two workers, two have one each. `delayed`: servers have instances in their wheel
     /// that are due after more than the 30 s of a cron job.
     PowerJob { apps: u8, delayed: bool },
@@ -108,6 +110,9 @@ pub(crate) struct Servers {
     pub(crate) deaf: u8,
     /// A server whose connections are not counted.
     pub(crate) uncounted: u8,
+    /// A server that has triggered tasks which are not reported, and one that does not tell of its tasks.
+    pub(crate) busy: u8,
+    pub(crate) silent: u8,
     /// Clients of each server, in units of which each is more than a tenth of all; those that have none, and whether they
     /// cannot come back.
     pub(crate) clients: [u8; SERVERS],
@@ -189,12 +194,16 @@ pub(crate) struct State {
 
 impl Setting {
     pub(crate) fn is_powerjob(self) -> bool {
-        self.kind != Kind::Drm
+        matches!(self.kind, Kind::PowerJob { .. })
+    }
+
+    pub(crate) fn has_tasks(self) -> bool {
+        self.kind == Kind::AntScheduler
     }
 
     pub(crate) fn apps(self) -> usize {
         match self.kind {
-            Kind::Drm => 0,
+            Kind::Drm | Kind::AntScheduler => 0,
             Kind::PowerJob { apps, .. } => usize::from(apps),
         }
     }
@@ -214,7 +223,11 @@ impl Setting {
     }
 
     pub(crate) fn roles(self) -> &'static [Role] {
-        if self.is_powerjob() { &[Role::Server] } else { &[Role::Drmdata, Role::Console] }
+        match self.kind {
+            Kind::Drm => &[Role::Drmdata, Role::Console],
+            Kind::AntScheduler => &[Role::Server, Role::Console],
+            Kind::PowerJob { .. } => &[Role::Server],
+        }
     }
 
     /// Where the pods of a role stand.
@@ -276,6 +289,9 @@ impl Servers {
 
     /// A server's process ends: what it had in memory is gone, and its clients have none.
     pub(crate) fn end(&mut self, index: usize) {
+        if usize::from(self.busy) == index {
+            self.busy = NONE;
+        }
         if index < SERVERS {
             self.jobs.processes[index] = Process::BLANK;
             self.away += std::mem::take(&mut self.clients[index]);

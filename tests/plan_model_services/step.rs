@@ -120,7 +120,12 @@ impl World {
         match (self.setting.is_powerjob(), first) {
             (true, _) => vec![Ill::Hung(index), Ill::Deaf(index)],
             (false, true) => {
-                vec![Ill::Hung(index), Ill::Failing(index), Ill::Uncounted(index), Ill::Barred(index)]
+                let mut ills =
+                    vec![Ill::Hung(index), Ill::Failing(index), Ill::Uncounted(index), Ill::Barred(index)];
+                if self.setting.has_tasks() {
+                    ills.extend([Ill::Busy(index), Ill::Silent(index)]);
+                }
+                ills
             }
             (false, false) => vec![Ill::Failing(index)],
         }

@@ -37,7 +37,7 @@ pub(crate) fn target(setting: Setting, spec: Spec) -> ServiceTarget {
         admission: Admission::Open,
         verify: VerifyRule { percent: 90, timeout: Duration::from_mins(20), on_timeout: OnTimeout::Hold },
         by_connections: !setting.is_powerjob(),
-        by_tasks: false,
+        by_tasks: setting.has_tasks(),
         start_budget: Duration::from_mins(5),
         powerjob: setting.is_powerjob().then_some(PowerJobRule { drain: true, retry_lost: true }),
     }
@@ -60,6 +60,9 @@ pub(crate) fn world(setting: Setting, servers: &Servers, at: Moment) -> ServiceW
             let member = setting.member(index);
             world.kubernetes.pods.insert(member, seen_pod(index, pod));
             world.servers.insert(member, server(setting, servers, index, at));
+            if setting.has_tasks() && setting.place(index).0 == 0 {
+                world.tasks.insert(member, tasks(servers, index, at));
+            }
         }
     }
     let need = |works, reason, subject: &str| Need {
@@ -111,6 +114,17 @@ fn server(setting: Setting, servers: &Servers, index: usize, at: Moment) -> Fact
         Phase::Up => known(Some(Reason::WaitingForDatabase)),
         Phase::Failing => known(Some(Reason::DataMasterMissing)),
         Phase::Hung => Fact::unknown(Unknown::TimedOut, at),
+        Phase::Gone | Phase::Starting | Phase::Stopping => Fact::unknown(Unknown::Refused, at),
+    }
+}
+
+/// Tasks of a server that are not reported.
+fn tasks(servers: &Servers, index: usize, at: Moment) -> Fact<u64> {
+    match servers.pods[index].phase {
+        Phase::Up | Phase::Failing if usize::from(servers.silent) != index => {
+            Fact::known(u64::from(usize::from(servers.busy) == index), at)
+        }
+        Phase::Up | Phase::Failing | Phase::Hung => Fact::unknown(Unknown::TimedOut, at),
         Phase::Gone | Phase::Starting | Phase::Stopping => Fact::unknown(Unknown::Refused, at),
     }
 }

@@ -1,4 +1,4 @@
-//! The servers' words: every text is as recorded in `tests/fixtures/registry`, and `tests/fake_registry.rs` compares them.
+//! The servers' words: every text is as recorded in `tests/fixtures/registry`, and `tests/fake_registry/recorded.rs` compares them.
 
 use std::net::Ipv4Addr;
 
