@@ -20,6 +20,7 @@ mod registry;
 mod run;
 mod scheduler;
 mod service;
+mod workers;
 
 pub use context::{Admins, Context, Settings};
 pub use reconcile::{Reconciled, explain};

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, JoinAll, join_all};
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use kube::core::PartialObjectMeta;
 use kube::runtime::controller::{Action, Config, applier, trigger_self};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,7 @@ use super::kind::Kind;
 use super::reconcile::reconcile;
 use super::registry::Registry;
 use super::scheduler::Schedulers;
+use super::workers::Workers;
 use crate::effects::Failure;
 use crate::kube_io::{Woken, api};
 
@@ -36,12 +37,19 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 const LONGEST_REFUSAL: Duration = Duration::from_mins(1);
 
+/// Namespace and name of a cluster.
+pub(super) type Key = (String, String);
+
+fn key_of(object: &impl ResourceExt) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
 /// How often in a row each cluster has failed.
 #[derive(Debug, Default)]
-struct Failures(Mutex<HashMap<(String, String), u32>>);
+struct Failures(Mutex<HashMap<Key, u32>>);
 
 impl Failures {
-    fn count(&self, key: (String, String), failed: bool) -> u32 {
+    fn count(&self, key: Key, failed: bool) -> u32 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failed {
             let count = all.entry(key).or_default();
@@ -132,6 +140,8 @@ async fn one<K: Kind>(
 ) {
     let clusters: Api<Meta<K>> = api(context.objects.client(), namespace.as_deref());
     let (store, writer) = reflector::store::<Meta<K>>();
+    let workers = Workers::new(context.settings.workers);
+    let edited = workers.clone();
     let own = watcher(clusters, watcher::Config::default())
         .default_backoff()
         .modify(|meta| {
@@ -143,19 +153,18 @@ async fn one<K: Kind>(
         .predicate_filter(
             Predicate::<Meta<K>>::combine(predicates::generation, predicates::finalizers),
             PredicateConfig::default(),
-        );
+        )
+        .inspect_ok(move |meta| edited.edited(&key_of(meta)));
     let woken = UnboundedReceiverStream::new(woken).map(|reference| Ok(reference.into()));
     let queue = stream::select(trigger_self(own, ()).boxed(), woken.boxed())
         .take_until(stop.clone().cancelled_owned());
     let under_way = Arc::new(watch::Sender::new(0_usize));
     let over = ended(stop.clone(), Arc::clone(&under_way));
     let failures = Arc::new(Failures::default());
-    let workers = Workers::new(context.settings.workers);
     let policy = {
         let failures = Arc::clone(&failures);
         move |meta: Arc<Meta<K>>, failure: &Failure, context: Arc<Context>| {
-            let key = (meta.namespace().unwrap_or_default(), meta.name_any());
-            let times = failures.count(key, true);
+            let times = failures.count(key_of(&*meta), true);
             context.metrics.failed(K::KIND.kind(), failure.label());
             Action::requeue(pause(failure, times))
         }
@@ -164,18 +173,21 @@ async fn one<K: Kind>(
         let failures = Arc::clone(&failures);
         let (stop, under_way, workers) = (stop.clone(), Arc::clone(&under_way), workers.clone());
         Box::pin(async move {
-            let _worker = workers.next().await;
+            let key = key_of(&*meta);
+            let _worker = workers.next(&key).await;
             let _counted = UnderWay::begin(&under_way);
             if stop.is_cancelled() {
                 return Ok(Action::await_change());
             }
-            let (namespace, name) = (meta.namespace().unwrap_or_default(), meta.name_any());
             let started = Instant::now();
-            let result = Box::pin(reconcile::<K>(&context, &namespace, &name)).await;
+            let result = Box::pin(reconcile::<K>(&context, &key.0, &key.1)).await;
             context.metrics.reconciled(K::KIND.kind(), started.elapsed());
             match result {
                 Ok(done) => {
-                    failures.count((namespace, name), false);
+                    if done.again.is_none() {
+                        workers.forget(&key);
+                    }
+                    failures.count(key, false);
                     Ok(done.again.map_or_else(Action::await_change, Action::requeue))
                 }
                 Err(failure) => {
@@ -197,23 +209,6 @@ async fn one<K: Kind>(
     tokio::select! {
         () = turns => {}
         () = over => {}
-    }
-}
-
-/// How many clusters are looked at at a time: who waits longest is next. The queue of kube would take any one of those that
-/// wait, always the same ones first, and while there is more to do than is done somebody would wait for minutes.
-#[derive(Debug, Clone)]
-struct Workers(Arc<Semaphore>);
-
-impl Workers {
-    fn new(many: u16) -> Self {
-        Self(Arc::new(Semaphore::new(many.max(1).into())))
-    }
-
-    /// A worker, when it is this one's turn.
-    async fn next(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.0.acquire().await.ok()
     }
 }
 
@@ -243,9 +238,6 @@ impl Drop for UnderWay<'_> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-    use kube::core::PartialObjectMetaExt;
-
     use super::*;
 
     #[test]
@@ -268,45 +260,6 @@ mod tests {
         assert!(!over.is_finished(), "a reconcile is under way");
         drop(one);
         tokio::time::timeout(Duration::from_secs(5), over).await.unwrap().unwrap();
-    }
-
-    /// Each looks again at once, and there is one worker: nobody is overtaken again and again.
-    #[tokio::test(start_paused = true)]
-    async fn everybody_has_a_turn_where_there_is_more_to_do_than_is_done() {
-        const CLUSTERS: usize = 40;
-        const ROUNDS: usize = 10;
-        let (store, mut writer) = reflector::store::<Meta<Registry>>();
-        let mut queue = Vec::new();
-        writer.apply_watcher_event(&watcher::Event::Init);
-        for number in 0..CLUSTERS {
-            let (name, namespace) = (Some(format!("x{number}")), Some("a".to_owned()));
-            let meta: Meta<Registry> =
-                ObjectMeta { name, namespace, ..ObjectMeta::default() }.into_response_partial();
-            queue.push(ObjectRef::from_obj(&meta));
-            writer.apply_watcher_event(&watcher::Event::InitApply(meta));
-        }
-        writer.apply_watcher_event(&watcher::Event::InitDone);
-        let queue = stream::iter(queue).map(Ok::<_, watcher::Error>);
-        let queue = queue.chain(stream::pending());
-        let (workers, turns) = (Workers::new(1), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
-        let look = {
-            let turns = Arc::clone(&turns);
-            move |meta: Arc<Meta<Registry>>, _: Arc<()>| {
-                let (workers, turns) = (workers.clone(), Arc::clone(&turns));
-                Box::pin(async move {
-                    let _worker = workers.next().await;
-                    *turns.lock().unwrap().entry(meta.name_any()).or_default() += 1;
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    Ok::<_, std::fmt::Error>(Action::requeue(Duration::from_millis(1)))
-                })
-            }
-        };
-        let policy = |_: Arc<Meta<Registry>>, _: &std::fmt::Error, _: Arc<()>| Action::await_change();
-        let looked = applier(look, policy, Arc::new(()), store, queue, Config::default());
-        looked.take(CLUSTERS * ROUNDS).for_each(|_| async {}).await;
-        let turns = turns.lock().unwrap();
-        let fewest = turns.values().min().copied().unwrap_or_default();
-        assert!(turns.len() == CLUSTERS && fewest * 2 >= ROUNDS, "{turns:?}");
     }
 
     #[test]

@@ -83,6 +83,10 @@ def run(*command: object, env: dict | None = None, text: str | None = None) -> s
     return printed
 
 
+class Late(SystemExit):
+    """What was waited for did not come: the end, unless somebody counts with it."""
+
+
 def until(what: str, holds: Callable[[], object], limit_s: float, look_s: float = 0.2) -> object:
     """The first true value of `holds`, which is asked every `look_s`. What it raises means: not yet."""
     end = time.monotonic() + limit_s
@@ -94,7 +98,7 @@ def until(what: str, holds: Callable[[], object], limit_s: float, look_s: float 
         except (OSError, ValueError, KeyError, subprocess.CalledProcessError) as error:
             last = error
         if time.monotonic() > end:
-            sys.exit(f"bench: not within {limit_s} s: {what}: {last}")
+            raise Late(f"bench: not within {limit_s} s: {what}: {last}")
         time.sleep(look_s)
 
 

@@ -286,6 +286,31 @@ fn a_session_that_does_not_work_is_made_again_under_settled_metas() {
     assert_eq!((act(&young), first_wait(&young)), (None, (Reason::WaitingForPod, "session-0")));
 }
 
+/// A session that nobody lists is made again while a data node serves: else what its clients register would be nowhere.
+#[test]
+fn a_session_that_nobody_lists_is_made_again_where_a_data_node_serves() {
+    for (starting, made_again) in [(0, true), (1, true), (2, false)] {
+        let mut cluster = at_rest();
+        let mut memory = remembered(&cluster);
+        let address = cluster.address(Member::new(SESSION, 0)).unwrap();
+        let mut seen = false;
+        for _ in 0..100 {
+            let now = cluster.now;
+            let decision = decide(&cluster, &memory, |world| {
+                relist(world, |lists| lists.sessions.retain(|a| *a != address));
+                for data in (0..starting).map(|ordinal| Member::new(DATA, ordinal)) {
+                    (pod(world, data).phase, pod(world, data).started) = (PodPhase::Starting, Some(now));
+                    world.datas.insert(data, Fact::unknown(Unknown::Refused, now));
+                }
+            });
+            seen |= stopped(&decision) == ["session-0"];
+            memory = decision.memory;
+            cluster.wait(Duration::from_secs(2));
+        }
+        assert_eq!(seen, made_again, "{starting} data nodes start");
+    }
+}
+
 /// A pod on a node that does not answer is unknown, not gone: a change does not take it for one that may go.
 #[test]
 fn a_member_on_a_silent_node_is_not_restarted() {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
-use sofa_operator::api::v1alpha1::{ActKind, OnTimeout, PushOwner, PushState, Reason, RolloutState};
+use sofa_operator::api::v1alpha1::{
+    ActKind, OnTimeout, PushOwner, PushState, Reason, RolloutState, StepKind,
+};
 use sofa_operator::observe::{
     Actor, Addresses, Fact, GroupView, Member, Node, PodPhase, RegistryWorld, Standing, Unknown,
 };
@@ -269,6 +271,9 @@ fn push_is_closed_again_after_the_metas() {
         if !stopped(&decision).is_empty() {
             break;
         }
+        // The plan says so once a meta is made again, and not before.
+        let steps: Vec<StepKind> = decision.report.steps.iter().map(|s| s.kind).collect();
+        assert_eq!(steps.contains(&StepKind::CloseAndVerifyPushAgain), !closed_after.is_empty(), "{steps:?}");
         closed_after
             .push(cluster.servers.iter().filter(|(m, s)| m.role == META && s.revision == "t2").count());
         cluster.wait(Duration::from_secs(2));
