@@ -311,6 +311,22 @@ fn a_session_that_nobody_lists_is_made_again_where_a_data_node_serves() {
     }
 }
 
+/// A session of which a person says that it serves nobody is not waited for.
+#[test]
+fn a_session_that_is_given_up_is_not_waited_for() {
+    let member = Member::new(SESSION, 0);
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    for waived in [false, true] {
+        let decision = decide(&cluster, &memory, |world| {
+            pod(world, member).waived = waived;
+            world.sessions.insert(member, Fact::unknown(Unknown::TimedOut, cluster.now));
+        });
+        let waits = decision.report.waits.iter().any(|w| w.subject.contains("session-0"));
+        assert_eq!(waits, !waived, "{:?}", decision.report.waits);
+    }
+}
+
 /// A pod on a node that does not answer is unknown, not gone: a change does not take it for one that may go.
 #[test]
 fn a_member_on_a_silent_node_is_not_restarted() {

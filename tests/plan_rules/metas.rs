@@ -449,6 +449,37 @@ fn blank_metas_are_let_in_one_after_the_other() {
         pod(world, Member::new(META, 3)).phase = PodPhase::Starting;
     });
     assert!(act_of(&joining).is_none_or(|a| a.kind != ActKind::ReleasePods), "{joining:?}");
+    let listed = decide(&cluster, &memory, |world| {
+        held(world, 4);
+        let third = Member::new(META, 3);
+        pod(world, third).phase = PodPhase::Starting;
+        world.kubernetes.claims.get_mut(&third).unwrap().marked = false;
+        world.metas.insert(third, Fact::unknown(Unknown::Refused, cluster.now));
+    });
+    assert!(
+        act_of(&listed).is_none_or(|a| a.kind != ActKind::ReleasePods),
+        "it is listed, and does not serve yet"
+    );
+}
+
+/// A meta that was let in with its volume and has lost it before it started is made again, and held: as it is it starts never.
+#[test]
+fn a_meta_that_lost_its_volume_before_it_started_is_made_again() {
+    let cluster = at_rest();
+    let memory = remembered(&cluster);
+    let member = Member::new(META, 2);
+    for (raft_data, marked, again) in
+        [(RaftData::Kept, false, true), (RaftData::Kept, true, false), (RaftData::Blank, false, false)]
+    {
+        let decision = decide(&cluster, &memory, |world| {
+            world.kubernetes.claims.get_mut(&member).unwrap().marked = marked;
+            let starting = pod(world, member);
+            (starting.phase, starting.started, starting.address) = (PodPhase::Starting, None, None);
+            starting.raft_data = Some(raft_data.clone());
+            world.metas.insert(member, Fact::unknown(Unknown::Refused, cluster.now));
+        });
+        assert_eq!(act(&decision) == Some(ActKind::RepairPod), again, "{raft_data:?}, marked: {marked}");
+    }
 }
 
 /// Two of three volumes are lost with their nodes: the survivor that a person confirms begins anew, and while that loss is not
