@@ -211,6 +211,28 @@ fn move_away(world: &mut RegistryWorld, ordinals: std::ops::Range<u32>) {
     }
 }
 
+/// Who remembers nothing lets a meta with a new address in for the address that no pod has: the group grows no larger.
+#[test]
+fn a_new_address_takes_the_place_of_one_that_nobody_remembers() {
+    let cluster = five_metas();
+    let mut memory = remembered(&cluster);
+    memory.known_as.clear();
+    let moved = |world: &mut RegistryWorld| {
+        move_away(world, 4..5);
+        if let Some(Fact::Known { value, .. }) = world.metas.get_mut(&Member::new(META, 4)) {
+            (value.standing, value.peers) = (Standing::Outside, None);
+        }
+    };
+    let written = decide(&cluster, &memory, moved);
+    assert_eq!(act(&written), Some(ActKind::ChangePeer));
+    match decide(&cluster, &written.memory, moved).command {
+        Some(Command::ChangePeer { peers, .. }) => {
+            assert!(peers.len() == 5 && peers.contains(&Ipv4Addr::new(10, 77, 0, 4)), "{peers:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A survivor begins anew only when every other peer is proved gone, or is a pod of ours that answers and is in no group.
 #[test]
 fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
@@ -230,6 +252,10 @@ fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
         world.metas.insert(silent, Fact::unknown(Unknown::TimedOut, at));
     });
     assert_eq!((act(&held), first_wait(&held)), (None, (Reason::WaitingForPod, "meta-1")));
+    cluster.target.paused = true;
+    let paused = decide(&cluster, &found.memory, lost);
+    assert_eq!((act(&paused), first_wait(&paused)), (None, (Reason::PausedBySpec, "meta-0")));
+    cluster.target.paused = false;
     let goes_on = decide(&cluster, &found.memory, lost);
     assert_eq!(act(&goes_on), Some(ActKind::ResetPeer));
     let done = decide(&cluster, &goes_on.memory, lost);
