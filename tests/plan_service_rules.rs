@@ -175,6 +175,20 @@ fn reasons(decision: &Decision) -> Vec<Reason> {
     decision.report.waits.iter().chain(&decision.report.halt).map(|w| w.reason).collect()
 }
 
+/// What the servers need holds up what is begun, not what runs.
+#[test]
+fn a_dependency_that_fails_holds_nothing_up_at_rest() {
+    let mut story = Story::at_rest();
+    let works = Fact::known(false, START.after(Duration::from_hours(1)));
+    let need =
+        Need { reason: Reason::WaitingForDependency, subject: "tenant".to_owned(), works, fault: None };
+    story.world.needs.push(need);
+    story.turn();
+    let decision = story.turn();
+    let state = decision.memory.run.as_ref().map(|run| run.state);
+    assert_eq!(state, Some(RolloutState::Done), "{:?}", decision.report.waits);
+}
+
 /// Clients are compared with what they had before the rollout, not with what the last restart left of them.
 #[test]
 fn losses_of_one_rollout_add_up() {

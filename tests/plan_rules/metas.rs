@@ -5,9 +5,12 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
-use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, PushOwner, PushState, Reason, RolloutState};
+use sofa_operator::api::v1alpha1::{
+    ActKind, Automation, MembershipKind, PushOwner, PushState, Reason, RolloutState,
+};
 use sofa_operator::observe::{
-    Addresses, Fact, Genesis, Lists, Member, PodPhase, RaftData, RegistryWorld, Standing, Store, Unknown,
+    Addresses, Fact, Genesis, Lists, Member, PodPhase, RaftData, RegistryWorld, Standing, Store, Trouble,
+    Unknown,
 };
 use sofa_operator::plan::{Command, Decision, Memory, PushRecord, Wake};
 
@@ -277,6 +280,26 @@ fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
     });
     assert_ne!(act(&seen), Some(ActKind::ResetPeer), "it is over");
     assert_eq!(seen.memory.incident.unwrap().id, goes_on.memory.incident.unwrap().id, "until all are back");
+}
+
+/// By itself a recovery begins only where every meta has a volume of a member, with something in it: else a person decides.
+#[test]
+fn an_empty_volume_is_no_matter_for_an_automatic_recovery() {
+    let mut cluster = five_metas();
+    cluster.target.majority = Automation::Automatic;
+    let lost = |world: &mut RegistryWorld| {
+        leaderless(world);
+        move_away(world, 2..5);
+    };
+    let memory = decide(&cluster, &remembered(&cluster), lost).memory;
+    assert!(memory.incident.is_some() && memory.last_leader.is_some());
+    for (trouble, begins) in [(None, true), (Some(Trouble::VolumeEmpty), false)] {
+        let decision = decide(&cluster, &memory, |world| {
+            lost(world);
+            pod(world, Member::new(META, 4)).trouble = trouble;
+        });
+        assert_eq!(act(&decision) == Some(ActKind::ResetPeer), begins, "{trouble:?}");
+    }
 }
 
 /// For two minutes after a loss it is looked often, and after that while something is done; else at the usual pace.

@@ -281,6 +281,36 @@ fn push_is_closed_again_after_the_metas() {
     assert_eq!(closed_after, [0, 3]);
 }
 
+/// Sites that are closed together with ours count: only those that are open are told, and nothing is stopped before they are closed.
+#[test]
+fn push_is_closed_in_every_site_before_anything_is_stopped() {
+    let (east, west): (DnsLabel, DnsLabel) = ("east".parse().unwrap(), "west".parse().unwrap());
+    for last in [PushSwitch::Open, PushSwitch::Closed] {
+        let mut cluster = at_rest();
+        cluster.target.close_sites = [east.clone(), west.clone()].into();
+        cluster.change_template("t2");
+        let mut memory = remembered(&cluster);
+        let (mut told, mut stops) = (Vec::new(), false);
+        for _ in 0..20 {
+            let (now, open) = (cluster.now, told.is_empty() || last == PushSwitch::Open);
+            let decision = decide(&cluster, &memory, |world| {
+                let west_is = if open { PushSwitch::Open } else { PushSwitch::Closed };
+                world.sites.insert(east.clone(), Fact::known(PushSwitch::Closed, now));
+                world.sites.insert(west.clone(), Fact::known(west_is, now));
+            });
+            if let Some(Command::ClosePush { sites, .. }) = &decision.command {
+                told.push(sites.clone());
+                cluster.push = PushSwitch::Closed;
+            }
+            stops |= !stopped(&decision).is_empty();
+            memory = decision.memory;
+            cluster.wait(Duration::from_secs(2));
+        }
+        assert!(told.iter().all(|sites| *sites == [west.clone()].into()) && !told.is_empty(), "{told:?}");
+        assert_eq!(stops, last == PushSwitch::Closed, "the site's switch is {last:?}");
+    }
+}
+
 /// Our entry in the group's object stands there only while we need push closed.
 #[test]
 fn a_cluster_at_rest_holds_nothing_in_its_group() {
