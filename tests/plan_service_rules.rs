@@ -108,7 +108,8 @@ impl Story {
         };
         let decision = plan_service(&input);
         for (role, wanted) in &decision.desired.roles {
-            let workload = self.world.kubernetes.workloads.get_mut(role).unwrap();
+            let none = Workload { replicas: 0, revision: String::new() };
+            let workload = self.world.kubernetes.workloads.entry(*role).or_insert(none);
             workload.replicas = wanted.replicas;
             if wanted.template == TemplateChoice::Target {
                 let (_, target) = self.target.roles.iter().find(|(r, _)| r == role).unwrap();
@@ -173,6 +174,22 @@ fn stopped(decision: &Decision) -> Vec<Member> {
 
 fn reasons(decision: &Decision) -> Vec<Reason> {
     decision.report.waits.iter().chain(&decision.report.halt).map(|w| w.reason).collect()
+}
+
+/// Roles begin in their order, and only with what they need.
+#[test]
+fn the_first_role_begins_with_what_it_needs_and_alone() {
+    for works in [false, true] {
+        let mut story = Story::at_rest();
+        story.world.kubernetes.workloads.clear();
+        story.world.kubernetes.pods.clear();
+        let works_then = Fact::known(works, START.after(Duration::from_hours(1)));
+        let (reason, subject) = (Reason::WaitingForDependency, "tenant".to_owned());
+        story.world.needs = vec![Need { reason, subject, works: works_then, fault: None }];
+        let decision = story.turn();
+        let begun: Vec<Role> = decision.desired.roles.keys().copied().collect();
+        assert_eq!(begun, if works { vec![Role::Drmdata] } else { vec![] });
+    }
 }
 
 /// What the servers need holds up what is begun, not what runs.

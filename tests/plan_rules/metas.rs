@@ -12,7 +12,7 @@ use sofa_operator::observe::{
     Addresses, Fact, Genesis, Lists, Member, PodPhase, RaftData, RegistryWorld, Standing, Store, Trouble,
     Unknown,
 };
-use sofa_operator::plan::{Command, Decision, Memory, PushRecord, Wake};
+use sofa_operator::plan::{Admission, Command, Decision, Memory, PushRecord, Wake};
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
 use crate::{act, at_rest, decide, first_wait, is_done, pod, relist, remembered, state, stopped, waits};
@@ -280,6 +280,36 @@ fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
     });
     assert_ne!(act(&seen), Some(ActKind::ResetPeer), "it is over");
     assert_eq!(seen.memory.incident.unwrap().id, goes_on.memory.incident.unwrap().id, "until all are back");
+}
+
+/// Metas of 6.x that lead nobody are made again for a new spec, which may be what they need; not before a person lets it in.
+#[test]
+fn metas_without_a_leader_get_a_new_spec_where_a_database_keeps_the_peers() {
+    for (admission, again) in [(Admission::Open, true), (Admission::Approval, false)] {
+        let mut cluster = at_rest();
+        cluster.target.membership = MembershipKind::Database;
+        cluster.change_template("t2");
+        cluster.target.admission = admission.clone();
+        let decision = decide(&cluster, &remembered(&cluster), leaderless);
+        assert_eq!(act(&decision) == Some(ActKind::RepairPod), again, "{admission:?}");
+    }
+}
+
+/// The renewal of snapshots is switched off where the leader says that it is on.
+#[test]
+fn renewal_is_switched_off_where_it_is_on() {
+    let mut cluster = at_rest();
+    cluster.target.renew_off = true;
+    for (off, acts) in [(Some(false), true), (Some(true), false), (None, false)] {
+        let decision = decide(&cluster, &remembered(&cluster), |world| {
+            for fact in world.metas.values_mut() {
+                if let Fact::Known { value, .. } = fact {
+                    value.renew_off = off;
+                }
+            }
+        });
+        assert_eq!(act(&decision) == Some(ActKind::DisableRenew), acts, "{off:?}");
+    }
 }
 
 /// By itself a recovery begins only where every meta has a volume of a member, with something in it: else a person decides.
