@@ -128,7 +128,7 @@ test-e2e: ## the operator itself, on real nodes with the real servers and the re
 	tests/e2e/run.sh
 
 .PHONY: bench
-bench: bench-ground bench-operator bench-many ## all figures of docs/benchmarks.md, each part as JSON (about 100 min; alone on the machine)
+bench: bench-ground bench-operator bench-many bench-powerjob ## all figures of docs/benchmarks.md (about 2 h; alone on the machine)
 
 .PHONY: bench-ground
 bench-ground: programs images ## the local cluster and the real servers by plain manifests; BENCH_ARGS=--cold: empty caches
@@ -144,6 +144,10 @@ bench-many: programs ## 500 clusters of 6.x and 100 of 5.x on fake nodes; BENCH_
 	cargo build --locked --release --features testkit --example fake-middleware
 	tests/bench/many.py --line 6 $(BENCH_ARGS)
 	tests/bench/many.py --line 5 $(BENCH_ARGS)
+
+.PHONY: bench-powerjob
+bench-powerjob: programs images ## 20 restarts of PowerJob servers: instances run and lost, seconds of each drain
+	POWERJOB_TURNS=10 E2E_THREADS=1 tests/e2e/run.sh no_instance_is_lost_when_every_server_of_powerjob_is_restarted
 
 .PHONY: ci
 ci: deps lint pure deny test ## what CI runs; its log tells how long it took
