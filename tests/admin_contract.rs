@@ -3,10 +3,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test ends by panicking with what was seen")]
 
+#[path = "fixtures/recorded.rs"]
+mod recorded_answers;
+
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use sofa_operator::admin::answer::{Answer, BODY_LIMIT_BYTES, Unreadable};
 use sofa_operator::admin::registry::v5::{self, RaftStatus, RenewSwitch};
@@ -15,18 +16,9 @@ use sofa_operator::admin::registry::wire::{
     self, Addresses, DataCounts, Outcome, PushSwitch, Serving, SessionCounts,
 };
 
-const CENTER: &str = "DefaultDataCenter";
+use recorded_answers::recorded;
 
-/// The recorded answer `name` of `version`.
-fn recorded(version: &str, name: &str) -> Answer {
-    let path = Path::new("tests/fixtures/registry").join(version).join(format!("{name}.http"));
-    let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
-    let head = str::from_utf8(&bytes[..split]).expect("a head in ASCII");
-    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-    let location = head.lines().find_map(|l| l.strip_prefix("Location: ")).map(str::to_owned);
-    Answer { status, location, body: bytes[split + 4..].to_vec(), cut: false }
-}
+const CENTER: &str = "DefaultDataCenter";
 
 fn v5(name: &str) -> Answer {
     recorded("5.4.3", name)

@@ -176,6 +176,10 @@ fn reasons(decision: &Decision) -> Vec<Reason> {
     decision.report.waits.iter().chain(&decision.report.halt).map(|w| w.reason).collect()
 }
 
+fn need(reason: Reason, works: Fact<bool>) -> Need {
+    Need { reason, subject: "it".to_owned(), works, fault: None }
+}
+
 /// Roles begin in their order, and only with what they need.
 #[test]
 fn the_first_role_begins_with_what_it_needs_and_alone() {
@@ -183,9 +187,8 @@ fn the_first_role_begins_with_what_it_needs_and_alone() {
         let mut story = Story::at_rest();
         story.world.kubernetes.workloads.clear();
         story.world.kubernetes.pods.clear();
-        let works_then = Fact::known(works, START.after(Duration::from_hours(1)));
-        let (reason, subject) = (Reason::WaitingForDependency, "tenant".to_owned());
-        story.world.needs = vec![Need { reason, subject, works: works_then, fault: None }];
+        let works_then = Fact::known(works, story.now.after(PACE));
+        story.world.needs = vec![need(Reason::WaitingForDependency, works_then)];
         let decision = story.turn();
         let begun: Vec<Role> = decision.desired.roles.keys().copied().collect();
         assert_eq!(begun, if works { vec![Role::Drmdata] } else { vec![] });
@@ -196,14 +199,10 @@ fn the_first_role_begins_with_what_it_needs_and_alone() {
 #[test]
 fn a_dependency_that_fails_holds_nothing_up_at_rest() {
     let mut story = Story::at_rest();
-    let works = Fact::known(false, START.after(Duration::from_hours(1)));
-    let need =
-        Need { reason: Reason::WaitingForDependency, subject: "tenant".to_owned(), works, fault: None };
-    story.world.needs.push(need);
-    story.turn();
+    let fails = Fact::known(false, story.now.after(PACE));
+    story.world.needs = vec![need(Reason::WaitingForDependency, fails)];
     let decision = story.turn();
-    let state = decision.memory.run.as_ref().map(|run| run.state);
-    assert_eq!(state, Some(RolloutState::Done), "{:?}", decision.report.waits);
+    assert_eq!(state(&decision), Some(RolloutState::Done), "{:?}", decision.report.waits);
 }
 
 /// Clients are compared with what they had before the rollout, not with what the last restart left of them.
@@ -759,13 +758,12 @@ fn groups_wait_for_what_they_need_before_each_stop() {
     story.target.strategy = Strategy::TwoGroups;
     let mut stops = Vec::new();
     for reason in [Reason::WaitingForRegistry, Reason::WaitingForDependency, Reason::WaitingForDatabase] {
-        let need = |works| Need { reason, subject: "it".to_owned(), works, fault: None };
         let at = |story: &Story| story.now.after(PACE);
         for fact in [Fact::known(false, at(&story)), Fact::unknown(Unknown::TimedOut, at(&story))] {
-            story.world.needs = vec![need(fact)];
+            story.world.needs = vec![need(reason, fact)];
             let decision = story.turn();
             assert_eq!((reasons(&decision), stopped(&decision)), (vec![reason], vec![]));
-            story.world.needs = vec![need(Fact::known(false, at(&story)))];
+            story.world.needs = vec![need(reason, Fact::known(false, at(&story)))];
         }
         story.world.needs.clear();
         stops.push(stopped(&story.until("a group stops", |_, d| !stopped(d).is_empty())));

@@ -8,7 +8,7 @@ use sofa_operator::admin::registry::v6;
 use sofa_operator::admin::registry::wire::{self, Outcome, PushSwitch, Serving};
 use sofa_operator::testkit::registry::{DatabaseId, Request, ServerLine, ServerRole, Signal};
 
-use crate::{CLOSE, Net, OPEN, all, at, set};
+use crate::{CLOSE, Net, OPEN, all, at, besides, set};
 
 fn warm(answer: &Answer) -> bool {
     v6::meta_health(answer).is_ok_and(|h| h.leads && h.warm)
@@ -46,7 +46,7 @@ fn section_7_the_leader_of_6_dies() {
         let mut net = Net::serving(ServerLine::V6, 25);
         let metas = all(&[11, 12, 13]);
         let leader = net.leader6(&metas).expect("a leader");
-        let rest: Vec<Ipv4Addr> = metas.iter().copied().filter(|&m| m != leader).collect();
+        let rest = besides(&metas, leader);
         net.stop(leader, signal);
         net.start(ServerRole::Meta, at(19), &[]);
         net.pass(5_000);
@@ -86,7 +86,7 @@ fn section_7_push_of_6_is_closed_until_it_is_set() {
     let leader = net.leader6(&metas).expect("a leader");
     let unset = v6::push_switch(&net.meta(leader, "/digest/pushSwitch")).expect("a switch");
     assert_eq!(unset.global, PushSwitch::NeverSet);
-    let follower = *metas.iter().find(|&&m| m != leader).expect("a follower");
+    let follower = besides(&metas, leader)[0];
     let sent_on = net.meta(follower, OPEN);
     assert_eq!(sent_on.location, Some(format!("http://{leader}:9615{OPEN}")));
     net.push(leader, OPEN);

@@ -6,7 +6,7 @@ use sofa_operator::admin::registry::v5::{self, RaftStatus};
 use sofa_operator::admin::registry::wire::{self, Outcome, PushSwitch, Serving};
 use sofa_operator::testkit::registry::{ServerLine, ServerRole, Signal, VolumeId};
 
-use crate::{CHANGE_FAILED, CLOSE, Net, OPEN, all, at, refused, set};
+use crate::{CHANGE_FAILED, CLOSE, Net, OPEN, all, at, besides, refused, set};
 
 /// All three metas killed, and back on 51–53 with their volumes.
 fn after_power_loss(seed: u64) -> (Net, Ipv4Addr) {
@@ -80,7 +80,7 @@ fn section_14_a_meta_that_is_asked_before_it_is_let_in_reaches_no_store_later() 
     for asked_early in [false, true] {
         let mut net = Net::of(ServerLine::V5, 14, &all(&[11, 12, 13]), &[], &[]);
         let leader = net.leader5(&all(&[11, 12, 13]));
-        let mut group: Vec<Ipv4Addr> = all(&[11, 12, 13]).into_iter().filter(|&m| m != leader).collect();
+        let mut group = besides(&all(&[11, 12, 13]), leader);
         group.push(leader);
         for turn in 0..3 {
             let new = moved(&mut net, &mut group, turn);
@@ -108,7 +108,7 @@ fn section_14_who_knows_the_metas_by_their_leader_alone_loses_them_with_it() {
     for leader_last in [true, false] {
         let mut net = Net::of(ServerLine::V5, 15, &all(&[11, 12, 13]), &all(&[21]), &all(&[31]));
         let leader = net.leader5(&all(&[11, 12, 13]));
-        let mut group: Vec<Ipv4Addr> = all(&[11, 12, 13]).into_iter().filter(|&m| m != leader).collect();
+        let mut group = besides(&all(&[11, 12, 13]), leader);
         group.insert(if leader_last { 2 } else { 1 }, leader);
         for turn in 0..3 {
             let new = moved(&mut net, &mut group, turn);
@@ -130,7 +130,7 @@ fn section_12_a_stale_survivor_loses_what_it_missed() {
     let mut net = Net::serving(ServerLine::V5, 13);
     let metas = all(&[11, 12, 13]);
     let leader = net.leader5(&metas);
-    let stale = *metas.iter().find(|&&m| m != leader).expect("a follower");
+    let stale = besides(&metas, leader)[0];
     net.push(leader, CLOSE);
     net.stop(stale, Signal::Kill);
     net.push(leader, OPEN);
@@ -161,7 +161,7 @@ fn a_member_that_missed_writes_never_leads_while_one_that_has_them_is_there() {
         let mut net = Net::serving(ServerLine::V5, seed);
         let metas = all(&[11, 12, 13]);
         let leader = net.leader5(&metas);
-        let stale = *metas.iter().find(|&&m| m != leader).expect("a follower");
+        let stale = besides(&metas, leader)[0];
         net.stop(stale, Signal::Kill);
         net.push(leader, CLOSE);
         for &meta in metas.iter().filter(|&&m| m != stale) {

@@ -8,6 +8,8 @@ mod losses;
 mod metas;
 mod push;
 mod recorded;
+#[path = "../fixtures/recorded.rs"]
+mod recorded_answers;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -40,6 +42,11 @@ pub(crate) fn all(ns: &[u8]) -> Vec<Ipv4Addr> {
 
 pub(crate) fn set(ns: &[u8]) -> BTreeSet<Ipv4Addr> {
     ns.iter().map(|&n| at(n)).collect()
+}
+
+/// All of these metas but one.
+pub(crate) fn besides(metas: &[Ipv4Addr], one: Ipv4Addr) -> Vec<Ipv4Addr> {
+    metas.iter().copied().filter(|m| *m != one).collect()
 }
 
 /// A network and the moment that it is at.

@@ -8,7 +8,7 @@ use sofa_operator::admin::registry::v5::{self, RaftStatus};
 use sofa_operator::admin::registry::wire::{self, Outcome, PushSwitch, Serving};
 use sofa_operator::testkit::registry::{Reply, Request, ServerLine, ServerRole, Signal, VolumeId};
 
-use crate::{CENTER, CHANGE_FAILED, CLOSE, Net, all, at, refused, set};
+use crate::{CENTER, CHANGE_FAILED, CLOSE, Net, all, at, besides, refused, set};
 
 #[test]
 fn fact_2_who_starts_too_early_never_serves_5() {
@@ -83,7 +83,7 @@ fn section_3_a_leader_ends_and_a_majority_is_lost() {
     let metas = all(&[11, 12, 13]);
     let leader = net.leader5(&metas);
     net.stop(leader, Signal::Term);
-    let left: Vec<Ipv4Addr> = metas.into_iter().filter(|&m| m != leader).collect();
+    let left = besides(&metas, leader);
     assert!(left.iter().all(|&m| net.raft(m) == RaftStatus::NotInGroup), "TERM: all are 500 for a moment");
     net.pass(1_000);
     let second = net.leader5(&left);
@@ -107,7 +107,7 @@ fn section_5_one_meta_on_a_new_address() {
     let mut net = Net::serving(ServerLine::V5, 5);
     let metas = all(&[11, 12, 13]);
     let leader = net.leader5(&metas);
-    let gone = *metas.iter().find(|&&m| m != leader).expect("a follower");
+    let gone = besides(&metas, leader)[0];
     let follower = *metas.iter().find(|&&m| m != leader && m != gone).expect("another");
     net.stop(gone, Signal::Kill);
     net.pass(60_000);
@@ -142,7 +142,7 @@ fn section_5_raft_changes_three_seconds_before_the_list() {
     let mut net = Net::serving(ServerLine::V5, 6);
     let metas = all(&[11, 12, 13]);
     let leader = net.leader5(&metas);
-    let others: Vec<Ipv4Addr> = metas.iter().copied().filter(|&m| m != leader).collect();
+    let others = besides(&metas, leader);
     let (asked, gone) = (others[0], others[1]);
     net.stop(gone, Signal::Kill);
     let target = [leader, asked, at(14)];
@@ -169,7 +169,7 @@ fn section_5_a_list_without_the_leader() {
     let mut net = Net::serving(ServerLine::V5, 7);
     let metas = all(&[11, 12, 13]);
     let leader = net.leader5(&metas);
-    let rest: Vec<Ipv4Addr> = metas.iter().copied().filter(|&m| m != leader).collect();
+    let rest = besides(&metas, leader);
     assert_eq!(net.change(leader, &rest), Outcome::Accepted);
     net.pass(3_000);
     assert_eq!(net.leaders(&rest).len(), 1, "another one leads");
@@ -185,7 +185,7 @@ fn section_5_the_same_address_needs_no_command() {
         let mut net = Net::serving(ServerLine::V5, 8);
         let metas = all(&[11, 12, 13]);
         let leader = net.leader5(&metas);
-        let other = *metas.iter().find(|&&m| m != leader).expect("a follower");
+        let other = besides(&metas, leader)[0];
         net.stop(other, Signal::Term);
         if wiped {
             net.registry.wipe(&VolumeId(other.to_string()));

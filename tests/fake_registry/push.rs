@@ -1,12 +1,10 @@
 //! The switch, what clients get while it is closed, and the data behind it (§4).
 
-use std::net::Ipv4Addr;
-
 use sofa_operator::admin::registry::v5::{self, RaftStatus};
 use sofa_operator::admin::registry::wire::{self, Outcome, PushSwitch};
 use sofa_operator::testkit::registry::{ClientSpec, Reply, Request, ServerLine, ServerRole, Signal};
 
-use crate::{CENTER, CLOSE, Net, OPEN, all, at, set};
+use crate::{CENTER, CLOSE, Net, OPEN, all, at, besides, set};
 
 #[test]
 fn facts_6_and_7_the_switch_and_the_session_that_misses_it() {
@@ -177,7 +175,7 @@ fn frozen_and_cut_off_processes_time_out_and_the_others_go_on() {
     let mut net = Net::serving(ServerLine::V5, 22);
     let metas = all(&[11, 12, 13]);
     let leader = net.leader5(&metas);
-    let rest: Vec<Ipv4Addr> = metas.iter().copied().filter(|&m| m != leader).collect();
+    let rest = besides(&metas, leader);
     net.registry.freeze(leader, net.registry.now());
     let request = Request::get(leader, 9615, "/health/check").patient_for(2_000);
     assert_eq!(net.reply(&request), Reply::TimedOut);

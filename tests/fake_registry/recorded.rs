@@ -1,26 +1,14 @@
 //! Answers of the fake beside those recorded from the real servers, read by the real parsers.
 
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use serde_json::Value;
 use sofa_operator::admin::answer::Answer;
 use sofa_operator::admin::registry::v5::RaftStatus;
 use sofa_operator::testkit::registry::{DatabaseId, Request, ServerLine, ServerRole, Signal};
 
-use crate::{CLOSE, Net, OPEN, all, at, ip};
-
-/// The recorded answer `name` of `version`.
-fn recorded(version: &str, name: &str) -> Answer {
-    let path = Path::new("tests/fixtures/registry").join(version).join(format!("{name}.http"));
-    let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a head");
-    let head = str::from_utf8(&bytes[..split]).expect("a head in ASCII");
-    let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-    let location = head.lines().find_map(|l| l.strip_prefix("Location: ")).map(str::to_owned);
-    Answer { status, location, body: bytes[split + 4..].to_vec(), cut: false }
-}
+use crate::recorded_answers::recorded;
+use crate::{CLOSE, Net, OPEN, all, at, besides, ip};
 
 /// An answer in which what differs from run to run is masked: figures of time and slots; lists are sorted.
 fn essence(answer: &Answer) -> (u16, Option<String>, Value) {
@@ -112,46 +100,50 @@ fn recorded_5_4_3_without_data_and_sessions() {
     same("5.4.3", "data-datum-count-empty", &net.data(ip(DATA5[0]), "/digest/datum/count"));
 }
 
+/// What was asked of a meta when the answers were recorded, in that order. `session`: it was asked for its switch, too, after each
+/// change.
+fn turn_of_a_meta(net: &mut Net, version: &str, (who, meta): (&str, Ipv4Addr), session: Option<Ipv4Addr>) {
+    for (name, path) in [
+        ("meta-health", "/health/check"),
+        ("meta-meta-nodes", "/digest/meta/node/query"),
+        ("meta-data-nodes", "/digest/data/node/query"),
+        ("meta-session-nodes", "/digest/session/node/query"),
+        ("meta-query-peer", "/manage/queryPeer"),
+        ("meta-leader-query", "/meta/leader/query"),
+        ("meta-slot-status", "/openapi/v1/slot/table/status"),
+        // Recorded on the follower after the leader's turn had closed it.
+        ("meta-push-switch", "/digest/pushSwitch"),
+        ("meta-open-push", OPEN),
+        ("meta-push-switch-open", "/digest/pushSwitch"),
+        ("meta-close-push", CLOSE),
+        ("meta-push-switch-closed", "/digest/pushSwitch"),
+        ("meta-renew-switch", "/renewSwitch/get"),
+    ] {
+        same(version, &format!("{name}-{who}"), &net.meta(meta, path));
+        net.pass(1_000);
+        if let Some(session) = session.filter(|_| path == OPEN || path == CLOSE) {
+            let word = if path == OPEN { "open" } else { "closed" };
+            let answer = net.session(session, "/digest/pushSwitch");
+            same(version, &format!("session-push-switch-{word}-{who}"), &answer);
+        }
+    }
+    let post = net.answer(&Request::form(meta, 9615, CLOSE, &[]));
+    same(version, &format!("meta-close-push-post-{who}"), &post);
+    let good = r#"{"version":1,"data":"x","dataId":"recorded","group":"g","instanceId":"i"}"#;
+    for (name, body) in [("", good), ("-bad", r#"{"dataId":"recorded"}"#)] {
+        let answer = net.answer(&Request::json(meta, 9615, "/persistentData/put", body));
+        same(version, &format!("meta-put-provide-data{name}-{who}"), &answer);
+    }
+}
+
 #[test]
 fn recorded_5_4_3_while_it_serves() {
     let (metas, data, sessions) = (ips(&METAS5), ips(&DATA5), ips(&SESSIONS5));
     let mut net = Net::of(ServerLine::V5, 1, &metas, &data, &sessions);
     let leader = net.leader5(&metas);
-    let follower = *metas.iter().find(|&&m| m != leader).expect("a follower");
+    let follower = besides(&metas, leader)[0];
     for (who, meta) in [("leader", leader), ("follower", follower)] {
-        let reads = [
-            ("meta-health", "/health/check"),
-            ("meta-meta-nodes", "/digest/meta/node/query"),
-            ("meta-data-nodes", "/digest/data/node/query"),
-            ("meta-session-nodes", "/digest/session/node/query"),
-            ("meta-query-peer", "/manage/queryPeer"),
-            ("meta-leader-query", "/meta/leader/query"),
-            ("meta-slot-status", "/openapi/v1/slot/table/status"),
-            // Recorded on the follower after the leader's turn had closed it.
-            ("meta-push-switch", "/digest/pushSwitch"),
-            ("meta-open-push", OPEN),
-            ("meta-push-switch-open", "/digest/pushSwitch"),
-            ("meta-close-push", CLOSE),
-            ("meta-push-switch-closed", "/digest/pushSwitch"),
-            ("meta-renew-switch", "/renewSwitch/get"),
-        ];
-        for (name, path) in reads {
-            let answer = net.meta(meta, path);
-            same("5.4.3", &format!("{name}-{who}"), &answer);
-            net.pass(1_000);
-            if path == OPEN || path == CLOSE {
-                let word = if path == OPEN { "open" } else { "closed" };
-                let answer = net.session(sessions[0], "/digest/pushSwitch");
-                same("5.4.3", &format!("session-push-switch-{word}-{who}"), &answer);
-            }
-        }
-        let post = net.answer(&Request::form(meta, 9615, CLOSE, &[]));
-        same("5.4.3", &format!("meta-close-push-post-{who}"), &post);
-        let good = r#"{"version":1,"data":"x","dataId":"recorded","group":"g","instanceId":"i"}"#;
-        for (name, body) in [("", good), ("-bad", r#"{"dataId":"recorded"}"#)] {
-            let answer = net.answer(&Request::json(meta, 9615, "/persistentData/put", body));
-            same("5.4.3", &format!("meta-put-provide-data{name}-{who}"), &answer);
-        }
+        turn_of_a_meta(&mut net, "5.4.3", (who, meta), Some(sessions[0]));
     }
     same("5.4.3", "meta-renew-switch-disable", &net.meta(leader, "/renewSwitch/disable"));
     same("5.4.3", "meta-renew-switch-disabled", &net.meta(leader, "/renewSwitch/get"));
@@ -256,36 +248,7 @@ fn recorded_cluster6() -> Net {
 fn recorded_6_3_0_while_it_serves() {
     let mut net = recorded_cluster6();
     for (who, meta) in [("leader", ip(METAS6[0])), ("follower", ip(METAS6[1]))] {
-        for (name, path) in [
-            ("meta-health", "/health/check"),
-            ("meta-meta-nodes", "/digest/meta/node/query"),
-            ("meta-data-nodes", "/digest/data/node/query"),
-            ("meta-session-nodes", "/digest/session/node/query"),
-            ("meta-query-peer", "/manage/queryPeer"),
-            ("meta-leader-query", "/meta/leader/query"),
-            ("meta-slot-status", "/openapi/v1/slot/table/status"),
-            ("meta-push-switch", "/digest/pushSwitch"),
-            ("meta-open-push", OPEN),
-            ("meta-push-switch-open", "/digest/pushSwitch"),
-            ("meta-close-push", CLOSE),
-            ("meta-push-switch-closed", "/digest/pushSwitch"),
-            ("meta-renew-switch", "/renewSwitch/get"),
-        ] {
-            same("6.3.0", &format!("{name}-{who}"), &net.meta(meta, path));
-            net.pass(1_000);
-            if who == "leader" && (path == OPEN || path == CLOSE) {
-                let word = if path == OPEN { "open" } else { "closed" };
-                let answer = net.session(ip(SESSIONS6[0]), "/digest/pushSwitch");
-                same("6.3.0", &format!("session-push-switch-{word}-leader"), &answer);
-            }
-        }
-        let post = net.answer(&Request::form(meta, 9615, CLOSE, &[]));
-        same("6.3.0", &format!("meta-close-push-post-{who}"), &post);
-        let good = r#"{"version":1,"data":"x","dataId":"recorded","group":"g","instanceId":"i"}"#;
-        for (name, body) in [("", good), ("-bad", r#"{"dataId":"recorded"}"#)] {
-            let answer = net.answer(&Request::json(meta, 9615, "/persistentData/put", body));
-            same("6.3.0", &format!("meta-put-provide-data{name}-{who}"), &answer);
-        }
+        turn_of_a_meta(&mut net, "6.3.0", (who, meta), (who == "leader").then(|| ip(SESSIONS6[0])));
     }
     same("6.3.0", "unknown-path", &net.meta(ip(METAS6[0]), "/no/such/path"));
     let (data, session) = (ip(DATA6[0]), ip(SESSIONS6[0]));

@@ -6,7 +6,7 @@ use sofa_operator::plan::{Command, Decision, ServiceInput, Target, Wake};
 use sofa_operator::types::Moment;
 
 use crate::jobs::WHEEL;
-use crate::state::{FRESH, GONE, NOW, Phase, Setting, State, TICK, uid};
+use crate::state::{FRESH, GONE, NOW, Phase, Setting, State, TICK, number, uid};
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -221,9 +221,9 @@ impl Judge<'_> {
             let counted = servers.members(self.setting, 0).all(|i| usize::from(servers.uncounted) != i);
             let back = self.state.before.is_none_or(|before| servers.connected() >= before);
             self.require(counted && back, Rule::ClientsBack);
-            let has_tasks = |i: &usize| [servers.busy, servers.silent].iter().any(|s| usize::from(*s) == *i);
-            let reported = !hit.iter().any(|i| self.works(*i) && has_tasks(i));
-            self.require(reported || !self.setting.has_tasks(), Rule::TasksReported);
+            let has_tasks = |i: usize| [servers.busy, servers.silent].contains(&number(i));
+            let reported = !hit.iter().any(|i| self.works(*i) && has_tasks(*i));
+            self.require(reported, Rule::TasksReported);
         }
         for server in hit {
             self.keeps_owners(*server);

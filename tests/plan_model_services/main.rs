@@ -1,6 +1,6 @@
-//! The real planner of DRM, `AntScheduler` and `PowerJob`, explored: every state that a small cluster can get into, with every interleaving of
-//! what the operator does and what goes on around it, with time that passes, and with a bounded number of faults at any point.
-//! Each step is judged by the rules of `judge.rs`, and from each state a fair environment has to lead to rest.
+//! The real planner of DRM, `AntScheduler` and `PowerJob`, explored: every state that a small cluster can get into, with every
+//! interleaving of what the operator does and what goes on around it, with time that passes, and with a bounded number of faults
+//! at any point. Each step is judged by the rules of `judge.rs`, and from each state a fair environment has to lead to rest.
 //!
 //! The last test plants at least one fault for each rule: it fails if the checker has gone blind.
 

@@ -143,7 +143,8 @@ impl Picture<'_> {
         })
     }
 
-    /// Whether a recovery is under way, of the metas or of the DataServers: push is closed for it, and what clients have may be unknown.
+    /// Whether a recovery is under way, of the metas or of the DataServers: push is closed for it, and what clients have may be
+    /// unknown.
     pub(crate) fn recovers(&self, memory: &Memory) -> bool {
         memory.incident.is_some() || self.data_is_lost(memory)
     }
