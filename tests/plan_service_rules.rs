@@ -323,6 +323,21 @@ fn a_template_is_given_to_the_role_whose_turn_it_is() {
     assert_eq!(left, [4, 0], "those that others need end last");
 }
 
+/// Fewer servers: the last one is taken away, that shows by the number of the StatefulSet, and then it is done.
+#[test]
+fn a_role_shrinks_and_that_shows() {
+    let mut story = Story::at_rest();
+    story.target.roles[0].1.replicas = 3;
+    let scaled = story.until("it shrinks", |_, d| matches!(d.command, Some(Command::Scale { .. })));
+    assert_eq!(scaled.command, Some(Command::Scale { role: Role::Drmdata, replicas: 3 }));
+    story.world.kubernetes.pods.remove(&data(3));
+    story.world.servers.remove(&data(3));
+    story.clients(data(0), Some(200));
+    let began = story.now;
+    story.until("it is done", is_done);
+    assert!(story.now.since(began) < Duration::from_secs(20), "its effect is seen");
+}
+
 /// A cluster is ended when it is deleted and no pod of it is left, by a fresh list.
 #[test]
 fn a_cluster_ends_with_its_last_pod() {

@@ -242,11 +242,12 @@ fn a_restart_is_not_over_while_the_old_pod_is_there() {
 /// A server whose template never worked gives way to a newer one: when its time is over and its port is closed, ahead of all
 /// that work.
 #[test]
-fn a_session_that_never_listened_gives_way_to_a_newer_template() {
-    let member = Member::new(SESSION, 0);
-    for (why, minutes, repaired) in
-        [(Unknown::Refused, 5, true), (Unknown::Refused, 4, false), (Unknown::TimedOut, 5, false)]
+fn a_server_that_never_listened_gives_way_to_a_newer_template() {
+    let cases = [(Unknown::Refused, 5, true), (Unknown::Refused, 4, false), (Unknown::TimedOut, 5, false)];
+    for (role, (why, minutes, repaired)) in
+        [META, DATA, SESSION].into_iter().flat_map(|r| cases.map(|c| (r, c)))
     {
+        let member = Member::new(role, 1);
         let mut cluster = at_rest();
         cluster.change_template("t2");
         cluster.target.admission = Admission::Approval;
@@ -255,9 +256,22 @@ fn a_session_that_never_listened_gives_way_to_a_newer_template() {
         let decision = decide(&cluster, &memory, |world| {
             pod(world, member).phase = PodPhase::Starting;
             pod(world, member).started = Some(at.before(Duration::from_mins(minutes)));
-            world.sessions.insert(member, Fact::unknown(why, at));
+            tell_nothing(world, member, why);
         });
-        assert_eq!(act(&decision), repaired.then_some(ActKind::RepairPod), "{why:?} after {minutes} min");
+        assert_eq!(
+            act(&decision),
+            repaired.then_some(ActKind::RepairPod),
+            "{member}: {why:?} after {minutes} min"
+        );
+    }
+}
+
+/// A member does not answer.
+fn tell_nothing(world: &mut RegistryWorld, member: Member, why: Unknown) {
+    match member.role {
+        META => drop(world.metas.insert(member, Fact::unknown(why, world.kubernetes.at))),
+        DATA => drop(world.datas.insert(member, Fact::unknown(why, world.kubernetes.at))),
+        _ => drop(world.sessions.insert(member, Fact::unknown(why, world.kubernetes.at))),
     }
 }
 

@@ -259,6 +259,12 @@ fn a_survivor_does_not_begin_anew_beside_a_peer_that_is_silent() {
     let paused = decide(&cluster, &found.memory, lost);
     assert_eq!((act(&paused), first_wait(&paused)), (None, (Reason::PausedBySpec, "meta-0")));
     cluster.target.paused = false;
+    // Who has lost its place in the group may be silent: its address is no peer's.
+    let moved = decide(&cluster, &found.memory, |world| {
+        lost(world);
+        world.metas.insert(Member::new(META, 4), Fact::unknown(Unknown::TimedOut, at));
+    });
+    assert_eq!(act(&moved), Some(ActKind::ResetPeer), "{:?}", moved.report.waits);
     let goes_on = decide(&cluster, &found.memory, lost);
     assert_eq!(act(&goes_on), Some(ActKind::ResetPeer));
     let done = decide(&cluster, &goes_on.memory, lost);
@@ -444,6 +450,29 @@ fn a_first_start_is_not_begun_while_the_cluster_ends() {
     assert_eq!(decide(&cluster, &memory, |w| w.kubernetes.at = old).genesis, None);
 }
 
+/// All volumes of a first start are lost before it came to anything: it begins anew with the new ones, unless one of them has been
+/// a member's.
+#[test]
+fn a_first_start_that_lost_all_its_volumes_begins_anew() {
+    let mut cluster = Cluster::nothing_yet();
+    cluster.until("it is begun", |c, _| matches!(c.genesis, Genesis::Begun { .. }));
+    cluster.wait(Duration::from_secs(2));
+    let memory = remembered(&cluster);
+    let again = |lost: u32, marked: bool| {
+        let decision = decide(&cluster, &memory, |world| {
+            for ordinal in 0..lost {
+                let claim = world.kubernetes.claims.get_mut(&Member::new(META, ordinal)).unwrap();
+                claim.uid = format!("another-{ordinal}");
+                claim.marked = marked;
+            }
+        });
+        decision.genesis == Some(Genesis::Never)
+    };
+    assert!(again(3, false));
+    assert!(!again(2, false), "one of the founders' volumes is left");
+    assert!(!again(3, true), "they are members'");
+}
+
 /// The gate of a held meta is lifted once, also when the operator that lifted it was killed.
 #[test]
 fn a_gate_that_is_lifted_is_not_lifted_again() {
@@ -495,6 +524,9 @@ fn addresses_that_never_return_are_taken_off_the_blacklist() {
     assert_eq!((act(&rests), state(&rests)), (None, Some(RolloutState::Done)), "it takes itself off");
     let seen = decide(&cluster, &memory, six([own, gone].into()));
     assert_eq!(act(&seen), Some(ActKind::ClearBlacklist));
+    cluster.target.paused = true;
+    assert_eq!(act(&decide(&cluster, &memory, six([own, gone].into()))), None, "a person paused it");
+    cluster.target.paused = false;
     let told = decide(&cluster, &seen.memory, six([own, gone].into()));
     assert_eq!(told.command, Some(Command::ClearBlacklist { via: leader, addresses: [gone].into() }));
     cluster.wait(Duration::from_secs(2));

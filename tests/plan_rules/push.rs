@@ -33,6 +33,46 @@ fn a_hold_closes_push_and_its_end_opens_it() {
         .until("it rests", |c, d| is_done(c) && d.memory.push.owner.is_none() && d.memory.push.why.is_none());
 }
 
+/// What clients have is counted for a rollout alone: a hold closes push though a session cannot say what its clients have, and a
+/// rollout waits for that.
+#[test]
+fn a_hold_closes_push_without_a_count() {
+    let mut held = at_rest();
+    held.target.hold = true;
+    held.generation += 1;
+    let mut changed = at_rest();
+    changed.change_template("t2");
+    for (cluster, closes) in [(held, true), (changed, false)] {
+        let decision = decide(&cluster, &remembered(&cluster), |world| {
+            if let Some(Fact::Known { value, .. }) = world.sessions.get_mut(&Member::new(SESSION, 1)) {
+                value.counts = None;
+            }
+        });
+        assert_eq!(act(&decision) == Some(ActKind::ClosePush), closes, "{:?}", decision.report.waits);
+        assert_eq!(waits(&decision).contains(&Reason::WaitingForFreshFacts), !closes);
+    }
+}
+
+/// The moment of an act is written down in whole seconds, rounded up: what a server told in that very second is younger.
+#[test]
+fn what_is_told_at_the_written_moment_of_an_act_counts() {
+    let mut cluster = at_rest();
+    cluster.target.hold = true;
+    cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed);
+    let memory = remembered(&cluster);
+    assert_eq!(memory.run.as_ref().and_then(|r| r.last_act_at), Some(cluster.now));
+    let seen = decide(&cluster, &memory, |_| {});
+    assert_ne!(state(&seen), Some(RolloutState::Verifying), "{:?}", seen.report.waits);
+    let older = decide(&cluster, &memory, |world| {
+        for fact in world.sessions.values_mut() {
+            if let Fact::Known { at, .. } = fact {
+                *at = at.before(Duration::from_millis(1));
+            }
+        }
+    });
+    assert_eq!(state(&older), Some(RolloutState::Verifying));
+}
+
 /// Push that another closed stays closed through a whole rollout. What clients have is counted before its first act.
 #[test]
 fn a_rollout_under_push_that_another_closed_counts_and_leaves_it_closed() {

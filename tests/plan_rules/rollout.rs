@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState};
 use sofa_operator::observe::{Actor, Fact, GroupView, Member, Unknown};
-use sofa_operator::plan::{Admission, Command, TemplateChoice, Wake};
+use sofa_operator::plan::{Admission, Command, Decision, TemplateChoice, Wake};
 use sofa_operator::types::Moment;
 
 use crate::cluster::{DATA, META, SESSION};
@@ -27,16 +28,20 @@ fn a_mark_that_is_to_be_written_is_no_slow_wake() {
 #[test]
 fn a_template_is_given_to_the_role_whose_turn_it_is() {
     use TemplateChoice::{Keep, Target};
+    let chosen = |d: &Decision| d.desired.roles.values().map(|r| r.template).collect::<Vec<_>>();
     let mut cluster = at_rest();
+    assert_eq!(chosen(&decide(&cluster, &remembered(&cluster), |_| {})), [Target; 3]);
     cluster.change_template("t2");
+    assert_eq!(chosen(&cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed)), [Keep; 3]);
     for (first, expected) in
         [(META, [Target, Keep, Keep]), (DATA, [Target, Target, Keep]), (SESSION, [Target; 3])]
     {
         let decision = cluster.until("a pod of it is stopped", |_, d| {
             stopped(d).first().is_some_and(|name| name.starts_with(first.field()))
         });
-        let chosen = decision.desired.roles.values().map(|r| r.template).collect::<Vec<_>>();
-        assert_eq!(chosen, expected, "{first:?}");
+        assert_eq!(chosen(&decision), expected, "{first:?}");
+        cluster.wait(Duration::from_secs(2));
+        assert_eq!(chosen(&decide(&cluster, &remembered(&cluster), |_| {})), expected, "after it");
     }
 }
 
