@@ -690,6 +690,24 @@ fn why_the_apps_are_not_known_is_told() {
     assert_eq!(waits[0].message, "their owners are not known: a table is missing");
 }
 
+/// A server of a version with which moving was not measured is changed to one: until all are, servers are simply stopped, and that
+/// is told.
+#[test]
+fn servers_of_an_unmeasured_version_are_simply_stopped_and_told() {
+    let owner = Member::new(Role::Server, 1);
+    for unmeasured in [true, false] {
+        let (mut story, mut apps) = powerjob();
+        "new".clone_into(&mut story.target.roles[0].1.revision);
+        apps.unmeasured.extend(unmeasured.then_some(owner));
+        story.world.apps = Some(Fact::known(apps, story.now.after(PACE)));
+        let decision = story.turn();
+        let act = decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| f.act.kind);
+        assert_eq!(act, Some(if unmeasured { ActKind::RestartPods } else { ActKind::PreRegister }));
+        let told = decision.report.notes.iter().find(|n| n.reason == Reason::AppsNotMoved);
+        assert_eq!(told.map(|n| n.subject.as_str()), unmeasured.then_some("server-1"));
+    }
+}
+
 /// One server alone has nobody to move its apps to: it is stopped, and that is told.
 #[test]
 fn a_single_server_is_stopped_and_told() {

@@ -182,9 +182,9 @@ fn drm_and_antscheduler_change_servers_before_consoles() {
     assert!(ant.by_connections && ant.powerjob.is_none());
 }
 
-/// Apps are moved where a login was given and the version is the one with which that was measured.
+/// Apps are moved where a login was given and the version is one with which that was measured.
 #[test]
-fn powerjob_moves_apps_with_a_login_and_the_measured_version() {
+fn powerjob_moves_apps_with_a_login_and_a_measured_version() {
     let plain = scheduler(&POWERJOB);
     assert_eq!(replicas(&plain), [(Role::Server, 2)]);
     assert_eq!((plain.by_connections, plain.strategy), (false, Strategy::OneByOne));
@@ -193,9 +193,11 @@ fn powerjob_moves_apps_with_a_login_and_the_measured_version() {
     let with =
         |edits: Edits| scheduler(&edited(&edited(&POWERJOB, std::slice::from_ref(&login)), edits)).powerjob;
     assert_eq!(with(&[]), Some(PowerJobRule { drain: true, retry_lost: false }));
+    let before = [("/version", json!("4.3.8")), ("/image", json!("localhost/powerjob:4.3.8"))];
+    assert_eq!(with(&before), with(&[]));
     let retry = ("/powerjob/retryLost", json!("Enabled"));
     assert_eq!(with(std::slice::from_ref(&retry)), Some(PowerJobRule { drain: true, retry_lost: true }));
-    for version in ["4.3.8", "5.1.1", "4.3.9-rc.1"] {
+    for version in ["4.3.7", "5.1.1", "4.3.9-rc.1"] {
         let other =
             [("/version", json!(version)), ("/image", json!(format!("localhost/powerjob:{version}")))];
         assert_eq!(with(&other), Some(PowerJobRule { drain: false, retry_lost: false }), "{version}");

@@ -61,6 +61,25 @@ fn read(rows: &Rows, hellos: &[(Member, Hello)]) -> Apps {
     read_apps(rows, &hellos, &pings, host_of, NOW)
 }
 
+/// A server that tells a version with which moving was not measured is named; one that tells none is not.
+#[test]
+fn servers_of_another_version_are_named() {
+    for (version, unmeasured) in [
+        ("4.3.8", false),
+        ("4.3.9", false),
+        ("4.3.7", true),
+        ("5.1.1", true),
+        ("4.3.9-own", true),
+        ("UNKNOWN", false),
+    ] {
+        let (other, mut told) = hello(1, &[]);
+        version.clone_into(&mut told.version);
+        let apps = read(&rows(0, 600), &[hello(0, &[("a", 3)]), (other, told)]);
+        assert_eq!(apps.unmeasured.contains(&other), unmeasured, "{version}");
+        assert!(!apps.unmeasured.contains(&server(0)));
+    }
+}
+
 #[test]
 fn owners_workers_and_what_is_due() {
     let mut rows = rows(0, 600);

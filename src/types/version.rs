@@ -41,6 +41,13 @@ impl Version {
         }
     }
 
+    /// Whether this is a PowerJob with which moving apps was measured: it uses what workers say to servers, which no document
+    /// describes (measured: powerjob §1.6, limits, and §1.9). A build of one's own, which a suffix tells, is none.
+    #[must_use]
+    pub fn moves_apps(&self) -> bool {
+        matches!((self.major, self.minor, self.patch), (4, 3, 8 | 9)) && self.suffix.is_empty()
+    }
+
     /// What follows the numbers, its '-' included; empty for a release.
     #[must_use]
     pub fn suffix(&self) -> &str {

@@ -110,10 +110,6 @@ fn engine(spec: &SchedulerClusterSpec, notes: &mut Notes) {
     }
 }
 
-/// The version with which moving apps was measured: it uses what PowerJob's workers say to its servers, which no document
-/// describes (measured: powerjob §1.6, limits).
-const MOVES_APPS: (u32, u32, u32) = (4, 3, 9);
-
 fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -> Option<PowerJobRules> {
     if spec.engine != Engine::PowerJob {
         return None;
@@ -124,8 +120,6 @@ fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -
     });
     let retry_lost = rules.retry_lost.unwrap_or(Switch::Disabled);
     let version = &spec.version;
-    let is_measured =
-        (version.major, version.minor, version.patch) == MOVES_APPS && version.suffix().is_empty();
     if operator_login.is_none() {
         notes.degrade(
             Reason::AppsNotMoved,
@@ -133,7 +127,7 @@ fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -
             "powerjob.databaseSecretRef is missing, a restart then stops each server without moving its apps first and \
              firings may get lost: give the operator a user of the database",
         );
-    } else if !is_measured {
+    } else if !version.moves_apps() {
         let rest = match retry_lost {
             Switch::Enabled => "what is lost is run again",
             Switch::Disabled => "set powerjob.retryLost, so that what is lost is run again",
@@ -142,10 +136,14 @@ fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -
             Reason::AppsNotMoved,
             "version",
             format!(
-                "apps are moved with version 4.3.9 only, version is {version}: a restart stops each server without moving \
+                "apps are moved with versions 4.3.8 and 4.3.9 only, version is {version}: a restart stops each server without moving \
                  its apps first and firings may get lost: {rest}"
             ),
         );
     }
-    Some(PowerJobRules { moves_apps: operator_login.is_some() && is_measured, operator_login, retry_lost })
+    Some(PowerJobRules {
+        moves_apps: operator_login.is_some() && version.moves_apps(),
+        operator_login,
+        retry_lost,
+    })
 }

@@ -22,6 +22,9 @@ const WORKER: &str = include_str!("../ground/manifests/powerjob-worker.yaml");
 const SERVERS: [&str; 2] = ["powerjob-server-0", "powerjob-server-1"];
 const HTTP: u16 = 7700;
 const WORKERS: u32 = 3;
+/// The versions of PowerJob with which apps are moved.
+const FORMER: &str = "4.3.8";
+const LATEST: &str = "4.3.9";
 /// The cron jobs, and the seconds between two of their firings. PowerJob looks for what is due every 15 s, one firing of a job at
 /// a time: of a job that is due as often it skips a firing of its own accord when the look of the next owner comes later than
 /// that of the one before (measured: powerjob §1.8). Such a skip is counted and told; the slower job may not miss any.
@@ -144,14 +147,24 @@ impl Jobs {
         Ok(told.split('.').next().unwrap_or_default().trim().to_owned())
     }
 
-    /// Restarts every server in order, with work under way, and waits until it is over.
-    async fn roll(&self, turn: u32) -> Result<()> {
+    /// Changes every server in order, with work under way, and waits until it is over.
+    async fn roll(&self, edit: &Value) -> Result<()> {
         self.run(40, Duration::ZERO).await?;
         for delay in [12, 25, 50, 80] {
             self.run(1, seconds(delay)).await?;
         }
-        self.field.edit(json!({"restart": format!("turn {turn}")})).await?;
+        self.field.edit(edit.clone()).await?;
         self.field.ready(ROLLOUT).await
+    }
+
+    /// The version that each server tells.
+    async fn versions(&self) -> Result<Vec<String>> {
+        let mut told = Vec::new();
+        for server in SERVERS {
+            let hello = self.field.ground.get(server, HTTP, "/server/hello").await?.json();
+            told.push(hello["data"]["serverInfo"]["version"].as_str().unwrap_or_default().to_owned());
+        }
+        Ok(told)
     }
 
     /// The firings of a cron job that never came, by the gaps between those that did.
@@ -237,16 +250,31 @@ impl Drains {
 }
 
 #[tokio::test]
-async fn no_instance_is_lost_when_every_server_of_powerjob_is_restarted() {
+async fn no_instance_is_lost_when_every_server_of_powerjob_changes_its_version_and_is_restarted() {
     story("powerjob", async |field| {
-        let jobs = started(&field).await?;
+        let jobs = started_with(&field, |spec| {
+            // What is lost would be run again, and not be seen.
+            spec["powerjob"]["retryLost"] = json!("Disabled");
+            spec["version"] = json!(FORMER);
+            spec["image"] = json!(format!("localhost/powerjob:{FORMER}"));
+        })
+        .await?;
+        ensure!(jobs.versions().await? == [FORMER; 2], "{:?}", jobs.versions().await?);
         let drains = Drains::of(&jobs.field);
-        // Each turn restarts two servers.
+        // Each turn makes two servers again. In the middle they change their version: apps move between all kinds of pairs.
         let turns: u32 = std::env::var("POWERJOB_TURNS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
+        let change = turns.div_ceil(2);
         for turn in 1..=turns {
             let began = Instant::now();
-            jobs.roll(turn).await?;
-            println!("PowerJob: both servers restarted in {:.0} s", began.elapsed().as_secs_f64());
+            let edit = if turn == change {
+                json!({"version": LATEST, "image": format!("localhost/powerjob:{LATEST}")})
+            } else {
+                json!({"restart": format!("turn {turn}")})
+            };
+            jobs.roll(&edit).await?;
+            println!("PowerJob: {edit} took {:.0} s for both servers", began.elapsed().as_secs_f64());
+            let (told, wanted) = (jobs.versions().await?, if turn < change { FORMER } else { LATEST });
+            ensure!(told == [wanted; 2], "{told:?} after turn {turn}");
         }
         let ran = jobs.nothing_is_lost().await?;
         let drained = drains.end();

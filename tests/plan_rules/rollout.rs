@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState};
-use sofa_operator::observe::{Actor, Fact, GroupView, Member, Unknown};
+use sofa_operator::observe::{Actor, Fact, GroupView, Member, RegistryWorld, Unknown};
 use sofa_operator::plan::{Admission, Command, Decision, TemplateChoice, Wake};
 use sofa_operator::types::Moment;
 
-use crate::cluster::{DATA, META, SESSION};
+use crate::cluster::{Cluster, DATA, META, SESSION};
 use crate::{act, at_rest, decide, first_wait, is_done, remembered, state, stopped};
 
 /// What is still to be written down is looked at soon, though nothing else is to be done.
@@ -21,6 +21,35 @@ fn a_mark_that_is_to_be_written_is_no_slow_wake() {
     let decision = cluster.reconcile();
     assert_eq!((decision.marks.len(), decision.wake), (3, Wake::Soon));
     assert_eq!(cluster.reconcile().wake, Wake::Slowly);
+}
+
+/// While nobody is served, for two minutes, and after a command to a server it is looked often; what is told before
+/// the written second of an act is not waited for in vain.
+#[test]
+fn a_first_start_and_a_command_are_looked_at_often() {
+    let often = |now: Moment| Wake::At(now.after(Duration::from_millis(300)));
+    let mut cluster = Cluster::nothing_yet();
+    cluster.until("the metas start", |_, d| matches!(d.command, Some(Command::ReleasePods { .. })));
+    cluster.now = cluster.now.after(Duration::from_millis(200));
+    let begins = decide(&cluster, &remembered(&cluster), |_| {});
+    assert_eq!((begins.command, begins.wake), (None, often(cluster.now)));
+    cluster.wait(Duration::from_mins(2));
+    assert_eq!(decide(&cluster, &begins.memory, |_| {}).wake, Wake::Soon);
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.now = cluster.now.after(Duration::from_millis(200));
+    let closed = cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed);
+    assert_eq!(closed.wake, Wake::At(cluster.now.ceil_second()));
+    let open = |world: &mut RegistryWorld| {
+        for fact in world.sessions.values_mut() {
+            if let Fact::Known { value, .. } = fact {
+                value.push = Some(PushSwitch::Open);
+            }
+        }
+    };
+    cluster.wait(Duration::from_secs(2));
+    let memory = remembered(&cluster);
+    assert_eq!(decide(&cluster, &memory, open).wake, often(cluster.now));
 }
 
 /// A role's StatefulSet gets the new template when its turn has come and not before: a pod that is lost meanwhile comes back
@@ -61,7 +90,7 @@ fn a_rollout_under_way_does_not_sleep_until_the_next_window() {
     assert!(began.memory.run.as_ref().is_some_and(|r| r.admitted));
     cluster.target.admission = Admission::Window(Some(opens));
     cluster.until("it is done", |c, d| {
-        assert!(!matches!(d.wake, Wake::At(_)), "{:?}", d.memory.run);
+        assert_ne!(d.wake, Wake::At(opens), "{:?}", d.memory.run);
         is_done(c)
     });
     assert!(cluster.servers.values().all(|s| s.revision == "t2"));

@@ -5,17 +5,20 @@ use std::time::Duration;
 use super::picture::Picture;
 use super::push::Reading;
 use crate::admin::registry::wire::PushSwitch;
-use crate::api::v1alpha1::{PushOwner, PushState, Role};
+use crate::api::v1alpha1::{ActKind, PushOwner, PushState, Role};
 use crate::plan::admission::Admission;
 use crate::plan::decision::Wake;
 use crate::plan::machine::{self, Target};
 use crate::plan::memory::Memory;
 
-/// How soon it is looked again while a loss of the metas is being cured: the usual pace would be waited for after each of its
-/// acts, of which there are five, and nobody is served before they are over.
-const INCIDENT_PACE: Duration = Duration::from_millis(300);
-/// So long after a loss is noticed it is waited for the servers that way. Who is not back by then takes long.
-const INCIDENT_HURRY: Duration = Duration::from_mins(2);
+/// How soon it is looked again while nobody is served, or a command to a server is to show: the usual pace would be waited for at
+/// each of these steps.
+const HURRIED_PACE: Duration = Duration::from_millis(300);
+/// So long after a loss is noticed, or a first start began, it is waited for the servers that way. Who is not there by then takes
+/// long.
+const HURRY: Duration = Duration::from_mins(2);
+/// So long a command to a server is looked after that way: `changePeer`, the slowest, takes 3.3 s (measured: sofaregistry §5).
+const COMMAND_HURRY: Duration = Duration::from_secs(10);
 
 impl Picture<'_> {
     /// Brings the memory up to what is seen now. Nothing is learnt from facts that are older than the last act.
@@ -79,16 +82,33 @@ impl Picture<'_> {
         // Only what has not begun waits for a window.
         let rests =
             memory.push.owner.is_none() && memory.run.as_ref().is_none_or(|r| !r.admitted && r.act.is_none());
-        let acts = memory.run.as_ref().is_some_and(|r| r.act.is_some());
-        let hurries =
-            memory.incident.as_ref().is_some_and(|i| acts || self.now.since(i.since) < INCIDENT_HURRY);
         match (wake, &self.t.admission) {
-            (Wake::Soon, _) if hurries => Wake::At(self.now.after(INCIDENT_PACE)),
+            (Wake::Soon, _) if self.hurries(memory) => {
+                // What is told before the last act has come into its past says nothing.
+                let last_act = memory.run.as_ref().and_then(|r| r.last_act_at).unwrap_or_default();
+                Wake::At(self.now.after(HURRIED_PACE).max(last_act))
+            }
             (Wake::Slowly, _) if writes => Wake::Soon,
             (Wake::Soon, Admission::Window(Some(opens))) if self.has_work() && rests && !writes => {
                 Wake::At(*opens)
             }
             (wake, _) => wake,
         }
+    }
+
+    fn hurries(&self, memory: &Memory) -> bool {
+        let act = memory.run.as_ref().and_then(|r| r.act.as_ref());
+        let is_lost =
+            memory.incident.as_ref().is_some_and(|i| act.is_some() || self.now.since(i.since) < HURRY);
+        let begins = memory.run.as_ref().is_some_and(|r| self.now.since(r.started_at) < HURRY)
+            && !self.pods(Role::Session).any(|(m, _)| self.serves(m));
+        let commands = act.is_some_and(|flight| {
+            let is_command = matches!(
+                flight.act.kind,
+                ActKind::ClosePush | ActKind::OpenPush | ActKind::ChangePeer | ActKind::ResetPeer
+            );
+            is_command && flight.done_at.is_some_and(|at| self.now.since(at) < COMMAND_HURRY)
+        });
+        is_lost || begins || commands
     }
 }

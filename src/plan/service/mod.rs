@@ -53,7 +53,7 @@ pub struct ServiceTarget {
 /// How PowerJob's servers are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PowerJobRule {
-    /// Whether apps are moved away first: a login was given, and the version is one with which that was measured (4.3.9).
+    /// Whether apps are moved away first: a login was given, and the version is one with which that was measured.
     pub drain: bool,
     /// Whether instances that were lost all the same are run again: the spec wants it, and a login was given.
     pub retry_lost: bool,

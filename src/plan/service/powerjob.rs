@@ -25,9 +25,30 @@ const LOOK: Duration = Duration::from_secs(10);
 const NO_WORKERS_PATIENCE: Duration = Duration::from_mins(1);
 
 impl Picture<'_> {
+    /// Whether apps are moved before a stop: the spec's version is one with which that was measured, and no server tells that it
+    /// is of another one, from which the cluster is just changed.
+    pub(super) fn moves_apps(&self) -> bool {
+        self.t.powerjob.is_some_and(|p| p.drain) && self.unmeasured().is_none()
+    }
+
+    fn unmeasured(&self) -> Option<&BTreeSet<Member>> {
+        let apps = crate::observe::read(self.w.apps.as_ref(), self.cutoff).ok()?;
+        (!apps.unmeasured.is_empty()).then_some(&apps.unmeasured)
+    }
+
+    /// Why servers of another version are simply stopped.
+    pub(super) fn unmoved_apps(&self) -> Option<Wait> {
+        let names: Vec<String> = self.unmeasured()?.iter().map(ToString::to_string).collect();
+        let message = "their version is not one with which apps are moved: a restart stops each server without moving its apps first";
+        self.t
+            .powerjob
+            .is_some_and(|p| p.drain)
+            .then(|| Wait::new(Reason::AppsNotMoved, names.join(", "), message))
+    }
+
     /// The apps, where they are known and moved before a stop.
     fn apps(&self) -> Option<Result<&Apps, Wait>> {
-        if !self.t.powerjob.is_some_and(|p| p.drain) {
+        if !self.moves_apps() {
             return None;
         }
         Some(crate::observe::read(self.w.apps.as_ref(), self.cutoff).map_err(|why| {

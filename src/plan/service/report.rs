@@ -22,7 +22,7 @@ impl Picture<'_> {
             let names: Vec<String> = self.drifted(*role).map(|(m, _)| m.to_string()).collect();
             let done = run.and_then(|r| r.done.get(role)).is_some_and(|d| !d.is_empty());
             let have = self.replicas(*role);
-            if !names.is_empty() && self.t.powerjob.is_some_and(|p| p.drain) {
+            if !names.is_empty() && self.moves_apps() {
                 report.steps.push(step(
                     StepKind::DrainServer,
                     *role,
@@ -51,6 +51,7 @@ impl Picture<'_> {
         }
         report.notes.extend(self.without_workers());
         report.notes.extend(self.untold_apps());
+        report.notes.extend(self.unmoved_apps());
         report
     }
 }
