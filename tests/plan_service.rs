@@ -611,6 +611,7 @@ impl OddPowerJob {
             apps: (1..).zip(self.apps.iter().map(app)).collect(),
             pinged: which(|s| s.1),
             usurped: which(|s| s.2),
+            unmeasured: BTreeSet::new(),
             flipping: false,
             lost: self.lost,
         };
