@@ -308,6 +308,8 @@ def roll_by_hand(cluster: Cluster) -> float:
 
 
 def percentiles(values: list[float]) -> dict:
+    if not values:
+        return {"runs": 0}
     values = sorted(values)
 
     def at(share: float) -> float:
@@ -316,29 +318,37 @@ def percentiles(values: list[float]) -> dict:
     return {"runs": len(values), "p50": at(0.5), "p95": at(0.95), "max": round(values[-1], 2)}
 
 
-def change_peer_done(ground: Ground, since: float) -> float:
-    """When the operator wrote that a changePeer was accepted: this machine's clock."""
+def change_peer_done(ground: Ground, since: float) -> tuple[float, float]:
+    """When the operator wrote that a changePeer was accepted, by this machine's clock, and how long the servers took for it."""
     acts = False
     for line in ground.log(since):
         if line.get("message") == "an act":
             acts = "that the metas are" in line.get("act", "")
         elif acts and line.get("message") == "the act was accepted":
-            return moment(line["timestamp"])
+            return moment(line["timestamp"]), line["seconds"]
     raise ValueError("no changePeer in the operator's log")
 
 
 def moves(cluster: Cluster, number: int) -> dict:
-    """From a new meta's first answer to the end of the changePeer for it, by the operator's log."""
-    seconds = []
+    """From a new meta's first answer to the end of the changePeer for it, by the operator's log; what of it is not the call's own
+    time; and apart where the meta that moved had led, so that an election comes first."""
+    seconds: list[float] = []
+    beside: list[float] = []
+    had_led: list[bool] = []
     for turn in range(number):
         meta = f"{NAME}-meta-{turn % REPLICAS['meta']}"
+        had_led.append(cluster.leader() == meta)
         began = time.time()
         replace(cluster, meta)
         wait(f"{meta} answers", lambda meta=meta: cluster.answers(meta), LOOK_CLOSELY_S)
         answered = time.time()
         wait(f"{meta} is let in", lambda: cluster.converged("meta") and is_ready(cluster))
-        seconds.append(change_peer_done(cluster.ground, began) - answered)
-    return percentiles(seconds)
+        done, took = change_peer_done(cluster.ground, began)
+        seconds.append(done - answered)
+        beside.append(done - answered - took)
+    return {"all": percentiles(seconds), "without_the_call": percentiles(beside),
+            "a_follower_moved": percentiles([s for s, led in zip(seconds, had_led) if not led]),
+            "the_leader_moved": percentiles([s for s, led in zip(seconds, had_led) if led])}
 
 
 def power_loss(cluster: Cluster) -> dict:

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState};
-use sofa_operator::observe::{Actor, Fact, GroupView, Member, RegistryWorld, Unknown};
+use sofa_operator::observe::{Actor, Fact, GroupView, Member, PodPhase, RegistryWorld, Unknown};
 use sofa_operator::plan::{Admission, Command, Decision, TemplateChoice, Wake};
 use sofa_operator::types::Moment;
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
-use crate::{act, at_rest, decide, first_wait, is_done, remembered, state, stopped};
+use crate::{act, at_rest, decide, first_wait, is_done, pod, remembered, state, stopped};
 
 /// What is still to be written down is looked at soon, though nothing else is to be done.
 #[test]
@@ -23,7 +23,7 @@ fn a_mark_that_is_to_be_written_is_no_slow_wake() {
     assert_eq!(cluster.reconcile().wake, Wake::Slowly);
 }
 
-/// While nobody is served, for two minutes, and after a command to a server it is looked often; what is told before
+/// While nobody is served or a meta starts, for two minutes, and after a command to a server it is looked often; what is told before
 /// the written second of an act is not waited for in vain.
 #[test]
 fn a_first_start_and_a_command_are_looked_at_often() {
@@ -50,6 +50,16 @@ fn a_first_start_and_a_command_are_looked_at_often() {
     cluster.wait(Duration::from_secs(2));
     let memory = remembered(&cluster);
     assert_eq!(decide(&cluster, &memory, open).wake, often(cluster.now));
+    let meta = Member::new(META, 2);
+    let (cluster, memory) = (at_rest(), remembered(&at_rest()));
+    for (seconds, wake) in [(100, often(cluster.now)), (120, Wake::Soon)] {
+        let decision = decide(&cluster, &memory, |world| {
+            (pod(world, meta).phase, pod(world, meta).started) =
+                (PodPhase::Starting, Some(cluster.now.before(Duration::from_secs(seconds))));
+            world.metas.insert(meta, Fact::unknown(Unknown::Refused, cluster.now));
+        });
+        assert_eq!(decision.wake, wake, "a meta that started {seconds} s ago");
+    }
 }
 
 /// A role's StatefulSet gets the new template when its turn has come and not before: a pod that is lost meanwhile comes back

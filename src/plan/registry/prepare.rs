@@ -11,11 +11,11 @@ use crate::plan::decision::Wake;
 use crate::plan::machine::{self, Target};
 use crate::plan::memory::Memory;
 
-/// How soon it is looked again while nobody is served, or a command to a server is to show: the usual pace would be waited for at
-/// each of these steps.
+/// How soon it is looked again while nobody is served, a meta is missing in its group, or a command to a server is to show: the
+/// usual pace would be waited for at each of these steps.
 const HURRIED_PACE: Duration = Duration::from_millis(300);
-/// So long after a loss is noticed, or a first start began, it is waited for the servers that way. Who is not there by then takes
-/// long.
+/// So long after a loss is noticed, a first start began, or a meta was started it is waited for that way. Who is not there by then
+/// takes long.
 const HURRY: Duration = Duration::from_mins(2);
 /// So long a command to a server is looked after that way: `changePeer`, the slowest, takes 3.3 s (measured: sofaregistry §5).
 const COMMAND_HURRY: Duration = Duration::from_secs(10);
@@ -109,6 +109,10 @@ impl Picture<'_> {
             );
             is_command && flight.done_at.is_some_and(|at| self.now.since(at) < COMMAND_HURRY)
         });
-        is_lost || begins || commands
+        // The group is one short until it is told the address of a meta that has just started.
+        let returns = self
+            .pods(Role::Meta)
+            .any(|(m, p)| !self.serves(m) && p.started.is_some_and(|at| self.now.since(at) < HURRY));
+        is_lost || begins || commands || returns
     }
 }
