@@ -77,6 +77,26 @@ fn a_data_node_that_nobody_lists_is_made_again_alone() {
     }
 }
 
+/// A data node that knows no meta that is there any more, and that nobody lists, comes back by itself never: it is made again at
+/// once.
+#[test]
+fn a_data_node_that_knows_no_meta_is_made_again_at_once() {
+    let member = Member::new(DATA, 0);
+    let cluster = at_rest();
+    let address = cluster.address(member).unwrap();
+    for (listed, deaf, again) in [(false, true, true), (false, false, false), (true, true, false)] {
+        let decision = decide(&cluster, &remembered(&cluster), |world| {
+            if !listed {
+                relist(world, |lists| lists.datas.retain(|a| *a != address));
+            }
+            if let (true, Some(Fact::Known { value, .. })) = (deaf, world.datas.get_mut(&member)) {
+                value.metas = Some([Ipv4Addr::new(10, 9, 9, 9)].into());
+            }
+        });
+        assert_eq!(act(&decision) == Some(ActKind::RepairPod), again, "listed: {listed}, deaf: {deaf}");
+    }
+}
+
 /// A cluster whose data nodes and sessions have lost the metas with their former leader: nobody lists those that were not made
 /// again since, and they hear of nothing.
 struct Lost {
@@ -122,11 +142,17 @@ impl Lost {
     }
 }
 
-/// Push is closed first, though these sessions cannot say so; they are made again, data first and one at a time; then push is opened.
+/// Push is closed first, though these sessions cannot say so, when nobody has listed the DataServers for 20 s; they are made again,
+/// data first and one at a time; then push is opened.
 #[test]
 fn data_nodes_that_lost_the_metas_are_made_again_with_push_closed() {
     let mut lost = Lost::new();
     let mut order = Vec::new();
+    let began = lost.cluster.now;
+    while lost.cluster.now.since(began) < Duration::from_secs(20) {
+        let decision = lost.step();
+        assert_eq!((act(&decision), decision.command), (None, None));
+    }
     for _ in 0..200 {
         let decision = lost.step();
         match &decision.command {

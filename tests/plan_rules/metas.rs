@@ -393,6 +393,27 @@ fn a_meta_leaves_the_group_before_it_is_taken_away() {
     assert_eq!(scaled.command, Some(Command::Scale { role: META, replicas: 2 }));
 }
 
+/// A meta that is to leave and does not answer is waited for while the group counts on it, and no longer when it is out.
+#[test]
+fn a_silent_meta_that_leaves_is_waited_for_until_it_is_out() {
+    let member = Member::new(META, 2);
+    let mut cluster = at_rest();
+    cluster.target.roles.get_mut(&META).unwrap().replicas = 1;
+    cluster.generation += 1;
+    let memory = remembered(&cluster);
+    let own = cluster.address(member).unwrap();
+    for out in [false, true] {
+        if out {
+            cluster.group.remove(&own);
+        }
+        let decision = decide(&cluster, &memory, |world| {
+            pod(world, member).phase = PodPhase::Starting;
+            world.metas.insert(member, Fact::unknown(Unknown::Refused, cluster.now));
+        });
+        assert_eq!(act(&decision), out.then_some(ActKind::ClosePush), "{:?}", decision.report.waits);
+    }
+}
+
 /// An address that no member has any more is taken out of the group.
 #[test]
 fn an_address_that_is_left_over_leaves_the_group() {

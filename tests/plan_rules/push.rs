@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{
-    ActKind, OnTimeout, PushOwner, PushState, Reason, RolloutState, StepKind,
+    ActKind, OnTimeout, PushOwner, PushState, Reason, RolloutState, StepKind, StepState,
 };
 use sofa_operator::observe::{
     Actor, Addresses, Fact, GroupView, Member, Node, PodPhase, RegistryWorld, Standing, Unknown,
@@ -511,10 +511,15 @@ fn push_stays_open_while_another_role_is_unsettled() {
 fn push_that_was_opened_is_closed_again_for_a_new_spec_alone() {
     let mut cluster = at_rest();
     cluster.change_template("t2");
-    cluster.until("a pod is stopped", |_, d| !stopped(d).is_empty());
+    let is_verified = |d: &Decision| {
+        let step = d.report.steps.iter().find(|s| s.kind == StepKind::VerifyPushClosed).expect("it is told");
+        step.state == StepState::Done
+    };
+    let stops = cluster.until("a pod is stopped", |_, d| !stopped(d).is_empty());
+    assert!(is_verified(&stops));
     cluster.push = PushSwitch::Open;
     let halted = cluster.until("it is seen", |_, d| state(d) == Some(RolloutState::Halted));
-    assert_eq!(first_wait(&halted).0, Reason::PushOpenedByOther);
+    assert_eq!((first_wait(&halted).0, is_verified(&halted)), (Reason::PushOpenedByOther, false));
     cluster.change_template("t3");
     cluster.until("it is closed again", |c, _| c.push == PushSwitch::Closed);
     cluster.until("it rests", |c, _| is_done(c));
