@@ -46,7 +46,11 @@ impl Kind for Registry {
         spec: &RegistryClusterSpec,
         listed: &Listed,
     ) -> Result<Referred<Self>, KubeError> {
-        let record = first_start(context, identity).await?;
+        // Members that are rows of a database begin without a record.
+        let record = match spec.membership_kind() {
+            Some(MembershipKind::Database) => None,
+            _ => first_start(context, identity).await?,
+        };
         let mut references = References::default();
         if let Some(database) = &spec.database {
             references.database =

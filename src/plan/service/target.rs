@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::{PowerJobRule, ServiceTarget};
-use crate::api::v1alpha1::{Engine, Role, Strategy, Switch};
+use crate::api::v1alpha1::{Engine, Role, Switch};
 use crate::plan::registry::RoleTarget;
 use crate::plan::target::{admission, plan_id, start_budget, verify_rule};
 use crate::types::Moment;
@@ -28,12 +28,10 @@ pub fn scheduler_target(
     let target = target(valid, revisions, now);
     match valid.engine {
         Engine::AntScheduler => ServiceTarget { by_tasks: valid.task_gate.is_some(), ..target },
-        Engine::PowerJob => ServiceTarget {
-            strategy: Strategy::OneByOne,
-            by_connections: false,
-            powerjob: Some(powerjob(valid)),
-            ..target
-        },
+        // Its strategy is one by one: validate refuses another one.
+        Engine::PowerJob => {
+            ServiceTarget { by_connections: false, powerjob: Some(powerjob(valid)), ..target }
+        }
     }
 }
 
