@@ -146,7 +146,7 @@ bench-many: programs ## 500 clusters of 6.x and 100 of 5.x on fake nodes; BENCH_
 	tests/bench/many.py --line 5 $(BENCH_ARGS)
 
 .PHONY: bench-powerjob
-bench-powerjob: programs images ## 20 restarts of PowerJob servers, the first two to a new version: instances run and lost, seconds of each drain
+bench-powerjob: programs images ## 20 restarts of PowerJob servers, two of them to a new version: instances run and lost, seconds of each drain
 	POWERJOB_TURNS=10 E2E_THREADS=1 tests/e2e/run.sh no_instance_is_lost_when_every_server_of_powerjob
 
 .PHONY: ci

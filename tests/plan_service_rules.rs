@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sofa_operator::api::v1alpha1::{ActKind, OnTimeout, Reason, Role, RolloutState, Strategy};
+use sofa_operator::api::v1alpha1::{ActKind, OnTimeout, Reason, Role, RolloutState, StepKind, Strategy};
 use sofa_operator::observe::{
     App, Apps, Fact, Kubernetes, Member, Need, Node, Pod, PodPhase, ServerView, ServiceWorld, Unknown,
     Workload,
@@ -694,18 +694,36 @@ fn why_the_apps_are_not_known_is_told() {
 /// is told.
 #[test]
 fn servers_of_an_unmeasured_version_are_simply_stopped_and_told() {
-    let owner = Member::new(Role::Server, 1);
     for unmeasured in [true, false] {
         let (mut story, mut apps) = powerjob();
         "new".clone_into(&mut story.target.roles[0].1.revision);
-        apps.unmeasured.extend(unmeasured.then_some(owner));
+        apps.unmeasured.extend(unmeasured.then(|| (Member::new(Role::Server, 1), "4.3.7".to_owned())));
         story.world.apps = Some(Fact::known(apps, story.now.after(PACE)));
         let decision = story.turn();
         let act = decision.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| f.act.kind);
         assert_eq!(act, Some(if unmeasured { ActKind::RestartPods } else { ActKind::PreRegister }));
+        let drains = decision.report.steps.iter().any(|s| s.kind == StepKind::DrainServer);
+        assert_eq!(drains, !unmeasured, "the plan says it too");
         let told = decision.report.notes.iter().find(|n| n.reason == Reason::AppsNotMoved);
-        assert_eq!(told.map(|n| n.subject.as_str()), unmeasured.then_some("server-1"));
+        assert_eq!(told.is_some_and(|n| n.message.starts_with("server-1 is of 4.3.7")), unmeasured);
     }
+}
+
+/// A move that was written down is not taken for done when a server comes to tell another version, and is not sent any more.
+#[test]
+fn a_move_is_given_up_beside_a_server_of_another_version() {
+    let (mut story, mut apps) = powerjob();
+    "new".clone_into(&mut story.target.roles[0].1.revision);
+    let told = |apps: &Apps, story: &Story| Some(Fact::known(apps.clone(), story.now.after(PACE)));
+    story.world.apps = told(&apps, &story);
+    let act = |d: &Decision| {
+        d.memory.run.as_ref().and_then(|r| r.act.as_ref()).map(|f| (f.act.kind, f.done_at.is_some()))
+    };
+    assert_eq!(act(&story.turn()), Some((ActKind::PreRegister, false)));
+    apps.unmeasured.insert(Member::new(Role::Server, 0), "4.3.7".to_owned());
+    story.world.apps = told(&apps, &story);
+    let decision = story.turn();
+    assert_eq!((act(&decision), decision.command), (Some((ActKind::RestartPods, false)), None));
 }
 
 /// One server alone has nobody to move its apps to: it is stopped, and that is told.
@@ -729,9 +747,17 @@ fn a_single_server_is_stopped_and_told() {
 fn a_usurped_server_is_stopped_when_it_may_be() {
     type Edit = fn(&mut Story, &mut Apps);
     let usurped = Member::new(Role::Server, 1);
-    let cases: [(&str, Edit, Result<ActKind, Reason>); 5] = [
+    let cases: [(&str, Edit, Result<ActKind, Reason>); 6] = [
         ("it owns another app", |_, _| {}, Ok(ActKind::PreRegister)),
         ("it owns nothing", |_, apps| drop(apps.apps.remove(&2)), Ok(ActKind::RepairPod)),
+        (
+            "it owns nothing, beside a server of another version",
+            |_, apps| {
+                apps.apps.remove(&2);
+                apps.unmeasured.insert(Member::new(Role::Server, 0), "4.3.7".to_owned());
+            },
+            Ok(ActKind::RepairPod),
+        ),
         ("paused", |story, _| story.target.paused = true, Err(Reason::PausedBySpec)),
         (
             "no other one answers",

@@ -35,6 +35,8 @@ pub struct Reconciled {
 }
 
 /// A moment is rounded up by less than this.
+/// The pace where nobody should wait for long, unless the usual one is faster.
+const HURRIED_PACE: Duration = Duration::from_millis(300);
 const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
 /// The object of a cluster, past every cache.
@@ -213,6 +215,9 @@ fn again<K: Kind>(context: &Context, planned: &Planned<K>, outcome: Option<&Outc
     let span = match (outcome, planned.decision.wake) {
         (Some(Outcome { did: Did::Outdated(_), .. }), _) => Duration::from_millis(50),
         (_, Wake::Now) => Duration::from_millis(1),
+        // What was refused is not sent again that fast.
+        (Some(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) => settings.fast_pace,
+        (_, Wake::Hurried) => settings.fast_pace.min(HURRIED_PACE),
         (_, Wake::Soon) => settings.fast_pace,
         (_, Wake::Slowly) => jittered(settings.slow_pace, &planned.own.uid),
         (_, Wake::At(at)) => at.since(now()).clamp(Duration::from_millis(50), settings.slow_pace),

@@ -153,8 +153,8 @@ const DUE: Duration = Duration::from_mins(1);
 /// usurped only where it is the one other server, and 45 s after the change, when a person's edit of the app, which counts
 /// as a change too, has nothing in a wheel any more but what was delayed.
 ///
-/// **Unmeasured** is who tells another version than those with which moving was measured; one whose jar has no version, and says
-/// `UNKNOWN`, is taken for what the spec names.
+/// **Unmeasured** is who tells another version than those with which moving was measured, or something that is no version; one
+/// whose jar has none, and says `UNKNOWN` or nothing, is taken for what the spec names.
 ///
 /// **Flipping** is never found: whether owners changed more than once in ten minutes is not in one look, and nothing of an
 /// earlier one is kept.
@@ -171,14 +171,15 @@ pub fn read_apps(
     let members: BTreeMap<String, Member> =
         hellos.keys().chain(pings.keys()).map(|member| (host_of(*member), *member)).collect();
     let servers = Servers { hellos, now };
-    let is_unmeasured =
-        |hello: &Hello| hello.version.parse().is_ok_and(|version: Version| !version.moves_apps());
+    let is_unmeasured = |told: &str| {
+        !matches!(told, "" | "UNKNOWN") && !told.parse().is_ok_and(|version: Version| version.moves_apps())
+    };
     let mut apps = Apps {
         pinged: pings.iter().filter(|(_, answered)| **answered).map(|(member, _)| *member).collect(),
         unmeasured: hellos
             .iter()
-            .filter(|(_, hello)| is_unmeasured(hello))
-            .map(|(member, _)| *member)
+            .filter(|(_, hello)| is_unmeasured(&hello.version))
+            .map(|(member, hello)| (*member, hello.version.clone()))
             .collect(),
         lost: u32::try_from(rows.lost.iter().filter(|row| row.can_be_retried()).count()).unwrap_or(u32::MAX),
         ..Apps::default()

@@ -70,13 +70,16 @@ fn servers_of_another_version_are_named() {
         ("4.3.7", true),
         ("5.1.1", true),
         ("4.3.9-own", true),
+        ("v4.3.7", true),
+        ("4.3.9.1", true),
         ("UNKNOWN", false),
+        ("", false),
     ] {
         let (other, mut told) = hello(1, &[]);
         version.clone_into(&mut told.version);
         let apps = read(&rows(0, 600), &[hello(0, &[("a", 3)]), (other, told)]);
-        assert_eq!(apps.unmeasured.contains(&other), unmeasured, "{version}");
-        assert!(!apps.unmeasured.contains(&server(0)));
+        assert_eq!(apps.unmeasured.contains_key(&other), unmeasured, "{version}");
+        assert!(!apps.unmeasured.contains_key(&server(0)));
     }
 }
 

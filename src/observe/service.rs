@@ -59,8 +59,8 @@ pub struct Apps {
     pub pinged: BTreeSet<Member>,
     /// Servers that lost an app to another one while they lived, and still have instances of it in their wheel.
     pub usurped: BTreeSet<Member>,
-    /// Servers that tell a version with which moving apps was not measured: while there is one, no app is moved.
-    pub unmeasured: BTreeSet<Member>,
+    /// Servers that tell a version with which moving apps was not measured, and that version: while there is one, no app is moved.
+    pub unmeasured: BTreeMap<Member, String>,
     /// Owners changed more than once in ten minutes.
     pub flipping: bool,
     /// Instances that failed for want of a worker since the rollout began and were not run again.

@@ -176,6 +176,7 @@ impl From<Wake> for NextLook {
     fn from(wake: Wake) -> Self {
         let (when, at) = match wake {
             Wake::Now => ("Now", None),
+            Wake::Hurried => ("Hurried", None),
             Wake::Soon => ("Soon", None),
             Wake::Slowly => ("Slowly", None),
             Wake::At(at) => ("At", Some(Time::from(at))),

@@ -319,7 +319,8 @@ def percentiles(values: list[float]) -> dict:
 
 
 def change_peer_done(ground: Ground, since: float) -> tuple[float, float]:
-    """When the operator wrote that a changePeer was accepted, by this machine's clock, and how long the servers took for it."""
+    """When the operator wrote that a changePeer was accepted, by this machine's clock, and how long that act took: the call, and what
+    the operator reads before and writes after it."""
     acts = False
     for line in ground.log(since):
         if line.get("message") == "an act":
@@ -330,10 +331,10 @@ def change_peer_done(ground: Ground, since: float) -> tuple[float, float]:
 
 
 def moves(cluster: Cluster, number: int) -> dict:
-    """From a new meta's first answer to the end of the changePeer for it, by the operator's log; what of it is not the call's own
-    time; and apart where the meta that moved had led, so that an election comes first."""
+    """From a new meta's first answer to the end of the changePeer for it, by the operator's log; what of it passes until that act
+    begins; and apart where the meta that moved had led, so that an election comes first."""
     seconds: list[float] = []
-    beside: list[float] = []
+    waited: list[float] = []
     had_led: list[bool] = []
     for turn in range(number):
         meta = f"{NAME}-meta-{turn % REPLICAS['meta']}"
@@ -345,8 +346,8 @@ def moves(cluster: Cluster, number: int) -> dict:
         wait(f"{meta} is let in", lambda: cluster.converged("meta") and is_ready(cluster))
         done, took = change_peer_done(cluster.ground, began)
         seconds.append(done - answered)
-        beside.append(done - answered - took)
-    return {"all": percentiles(seconds), "without_the_call": percentiles(beside),
+        waited.append(done - answered - took)
+    return {"all": percentiles(seconds), "until_the_act": percentiles(waited),
             "a_follower_moved": percentiles([s for s, led in zip(seconds, had_led) if not led]),
             "the_leader_moved": percentiles([s for s, led in zip(seconds, had_led) if led])}
 

@@ -261,7 +261,7 @@ async fn no_instance_is_lost_when_every_server_of_powerjob_changes_its_version_a
         .await?;
         ensure!(jobs.versions().await? == [FORMER; 2], "{:?}", jobs.versions().await?);
         let drains = Drains::of(&jobs.field);
-        // Each turn makes two servers again. In the middle they change their version: apps move between all kinds of pairs.
+        // Each turn makes two servers again; in one of them, of more than two in the middle, they change their version.
         let turns: u32 = std::env::var("POWERJOB_TURNS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
         let change = turns.div_ceil(2);
         for turn in 1..=turns {

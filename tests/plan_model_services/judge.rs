@@ -119,7 +119,7 @@ impl Judge<'_> {
         let says = !report.waits.is_empty() || report.halt.is_some();
         self.require(rests || says, Rule::Reason);
         let soon = match self.decision.wake {
-            Wake::Now | Wake::Soon => true,
+            Wake::Now | Wake::Hurried | Wake::Soon => true,
             Wake::At(at) => at <= NOW.after(TICK),
             Wake::Slowly => false,
         };

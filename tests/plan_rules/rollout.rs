@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState};
-use sofa_operator::observe::{Actor, Fact, GroupView, Member, PodPhase, RegistryWorld, Unknown};
+use sofa_operator::observe::{Actor, Fact, GroupView, Member, PodPhase, Trouble, Unknown};
 use sofa_operator::plan::{Admission, Command, Decision, TemplateChoice, Wake};
 use sofa_operator::types::Moment;
 
@@ -23,42 +23,46 @@ fn a_mark_that_is_to_be_written_is_no_slow_wake() {
     assert_eq!(cluster.reconcile().wake, Wake::Slowly);
 }
 
-/// While nobody is served or a meta starts, for two minutes, and after a command to a server it is looked often; what is told before
-/// the written second of an act is not waited for in vain.
+/// While nobody is served or a meta starts, for two minutes, and for ten seconds after a command to a server it is looked often; not
+/// after a halt, and not for a meta that ends again and again.
 #[test]
-fn a_first_start_and_a_command_are_looked_at_often() {
-    let often = |now: Moment| Wake::At(now.after(Duration::from_millis(300)));
+fn a_first_start_a_command_and_a_meta_that_starts_are_looked_at_often() {
     let mut cluster = Cluster::nothing_yet();
     cluster.until("the metas start", |_, d| matches!(d.command, Some(Command::ReleasePods { .. })));
-    cluster.now = cluster.now.after(Duration::from_millis(200));
+    cluster.wait(Duration::from_secs(1));
     let begins = decide(&cluster, &remembered(&cluster), |_| {});
-    assert_eq!((begins.command, begins.wake), (None, often(cluster.now)));
+    assert_eq!((begins.command, begins.wake), (None, Wake::Hurried));
     cluster.wait(Duration::from_mins(2));
     assert_eq!(decide(&cluster, &begins.memory, |_| {}).wake, Wake::Soon);
     let mut cluster = at_rest();
     cluster.change_template("t2");
-    cluster.now = cluster.now.after(Duration::from_millis(200));
-    let closed = cluster.until("push is closed", |c, _| c.push == PushSwitch::Closed);
-    assert_eq!(closed.wake, Wake::At(cluster.now.ceil_second()));
-    let open = |world: &mut RegistryWorld| {
-        for fact in world.sessions.values_mut() {
-            if let Fact::Known { value, .. } = fact {
-                value.push = Some(PushSwitch::Open);
+    let before = cluster.group.clone();
+    let told =
+        cluster.until("the group is told", |_, d| matches!(d.command, Some(Command::ChangePeer { .. })));
+    assert_eq!(told.wake, Wake::Hurried);
+    // It does not show.
+    cluster.group = before;
+    for (seconds, wake) in [(9, Wake::Hurried), (1, Wake::Soon)] {
+        cluster.wait(Duration::from_secs(seconds));
+        let waits = decide(&cluster, &remembered(&cluster), |world| {
+            for pod in world.kubernetes.pods.values_mut() {
+                pod.started = Some(cluster.now.before(Duration::from_mins(9)));
             }
-        }
-    };
-    cluster.wait(Duration::from_secs(2));
-    let memory = remembered(&cluster);
-    assert_eq!(decide(&cluster, &memory, open).wake, often(cluster.now));
+        });
+        assert_eq!((act(&waits), waits.wake), (Some(ActKind::ChangePeer), wake));
+    }
     let meta = Member::new(META, 2);
     let (cluster, memory) = (at_rest(), remembered(&at_rest()));
-    for (seconds, wake) in [(100, often(cluster.now)), (120, Wake::Soon)] {
+    for (seconds, trouble, wake) in
+        [(100, None, Wake::Hurried), (120, None, Wake::Soon), (100, Some(Trouble::Crash), Wake::Soon)]
+    {
         let decision = decide(&cluster, &memory, |world| {
-            (pod(world, meta).phase, pod(world, meta).started) =
-                (PodPhase::Starting, Some(cluster.now.before(Duration::from_secs(seconds))));
+            let starting = pod(world, meta);
+            (starting.phase, starting.trouble) = (PodPhase::Starting, trouble);
+            starting.started = Some(cluster.now.before(Duration::from_secs(seconds)));
             world.metas.insert(meta, Fact::unknown(Unknown::Refused, cluster.now));
         });
-        assert_eq!(decision.wake, wake, "a meta that started {seconds} s ago");
+        assert_eq!(decision.wake, wake, "a meta that started {seconds} s ago, {trouble:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a PowerJob server of 4.3.9 answers, and what it is told (measured: powerjob §1.3, §1.6).
+//! What a PowerJob server of 4.3.8 and 4.3.9 answers, and what it is told (measured: powerjob §1.3, §1.6).
 //!
 //! What a server knows of workers is in its memory only; who owns an app is in the database.
 //!

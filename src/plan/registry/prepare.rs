@@ -5,15 +5,12 @@ use std::time::Duration;
 use super::picture::Picture;
 use super::push::Reading;
 use crate::admin::registry::wire::PushSwitch;
-use crate::api::v1alpha1::{ActKind, PushOwner, PushState, Role};
+use crate::api::v1alpha1::{ActKind, PushOwner, PushState, Role, RolloutState};
 use crate::plan::admission::Admission;
 use crate::plan::decision::Wake;
 use crate::plan::machine::{self, Target};
 use crate::plan::memory::Memory;
 
-/// How soon it is looked again while nobody is served, a meta is missing in its group, or a command to a server is to show: the
-/// usual pace would be waited for at each of these steps.
-const HURRIED_PACE: Duration = Duration::from_millis(300);
 /// So long after a loss is noticed, a first start began, or a meta was started it is waited for that way. Who is not there by then
 /// takes long.
 const HURRY: Duration = Duration::from_mins(2);
@@ -83,11 +80,7 @@ impl Picture<'_> {
         let rests =
             memory.push.owner.is_none() && memory.run.as_ref().is_none_or(|r| !r.admitted && r.act.is_none());
         match (wake, &self.t.admission) {
-            (Wake::Soon, _) if self.hurries(memory) => {
-                // What is told before the last act has come into its past says nothing.
-                let last_act = memory.run.as_ref().and_then(|r| r.last_act_at).unwrap_or_default();
-                Wake::At(self.now.after(HURRIED_PACE).max(last_act))
-            }
+            (Wake::Soon, _) if self.hurries(memory) => Wake::Hurried,
             (Wake::Slowly, _) if writes => Wake::Soon,
             (Wake::Soon, Admission::Window(Some(opens))) if self.has_work() && rests && !writes => {
                 Wake::At(*opens)
@@ -96,23 +89,28 @@ impl Picture<'_> {
         }
     }
 
+    /// Whether the usual pace would be waited for at each step of what nobody should wait for long.
     fn hurries(&self, memory: &Memory) -> bool {
-        let act = memory.run.as_ref().and_then(|r| r.act.as_ref());
-        let is_lost =
-            memory.incident.as_ref().is_some_and(|i| act.is_some() || self.now.since(i.since) < HURRY);
-        let begins = memory.run.as_ref().is_some_and(|r| self.now.since(r.started_at) < HURRY)
-            && !self.pods(Role::Session).any(|(m, _)| self.serves(m));
-        let commands = act.is_some_and(|flight| {
+        if memory.incident.as_ref().is_some_and(|i| self.now.since(i.since) < HURRY) {
+            return true;
+        }
+        let Some(run) = memory.run.as_ref().filter(|r| r.state != RolloutState::Halted) else { return false };
+        let cures = memory.incident.is_some() && run.act.is_some();
+        let begins =
+            self.now.since(run.started_at) < HURRY && !self.pods(Role::Session).any(|(m, _)| self.serves(m));
+        let commands = run.act.as_ref().is_some_and(|flight| {
             let is_command = matches!(
                 flight.act.kind,
                 ActKind::ClosePush | ActKind::OpenPush | ActKind::ChangePeer | ActKind::ResetPeer
             );
             is_command && flight.done_at.is_some_and(|at| self.now.since(at) < COMMAND_HURRY)
         });
-        // The group is one short until it is told the address of a meta that has just started.
-        let returns = self
-            .pods(Role::Meta)
-            .any(|(m, p)| !self.serves(m) && p.started.is_some_and(|at| self.now.since(at) < HURRY));
-        is_lost || begins || commands || returns
+        // The group is one short until it is told the address of a meta that has just started. One that ends again and again has a
+        // trouble, and is not waited for.
+        let returns = self.pods(Role::Meta).any(|(m, p)| {
+            let is_young = p.started.is_some_and(|at| self.now.since(at) < HURRY);
+            is_young && p.trouble.is_none() && !self.serves(m)
+        });
+        cures || begins || commands || returns
     }
 }

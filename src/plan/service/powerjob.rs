@@ -28,27 +28,34 @@ impl Picture<'_> {
     /// Whether apps are moved before a stop: the spec's version is one with which that was measured, and no server tells that it
     /// is of another one, from which the cluster is just changed.
     pub(super) fn moves_apps(&self) -> bool {
-        self.t.powerjob.is_some_and(|p| p.drain) && self.unmeasured().is_none()
+        match self.apps() {
+            Some(Ok(apps)) => apps.unmeasured.is_empty(),
+            Some(Err(_)) => true,
+            None => false,
+        }
     }
 
-    fn unmeasured(&self) -> Option<&BTreeSet<Member>> {
-        let apps = crate::observe::read(self.w.apps.as_ref(), self.cutoff).ok()?;
-        (!apps.unmeasured.is_empty()).then_some(&apps.unmeasured)
-    }
-
-    /// Why servers of another version are simply stopped.
+    /// Why servers are simply stopped although the spec's version is one with which apps are moved.
     pub(super) fn unmoved_apps(&self) -> Option<Wait> {
-        let names: Vec<String> = self.unmeasured()?.iter().map(ToString::to_string).collect();
-        let message = "their version is not one with which apps are moved: a restart stops each server without moving its apps first";
-        self.t
-            .powerjob
-            .is_some_and(|p| p.drain)
-            .then(|| Wait::new(Reason::AppsNotMoved, names.join(", "), message))
+        let Ok(apps) = self.apps()? else { return None };
+        let told: Vec<String> =
+            apps.unmeasured.iter().map(|(member, version)| format!("{member} is of {version}")).collect();
+        let lost = if self.t.powerjob.is_some_and(|p| p.retry_lost) {
+            "what is lost is run again"
+        } else {
+            "set powerjob.retryLost, so that what is lost is run again"
+        };
+        let message = format!(
+            "{}: until all are of a version with which apps are moved, a restart stops each server without moving its apps \
+             first and firings may get lost: {lost}",
+            told.join(", ")
+        );
+        (!told.is_empty()).then(|| Wait::new(Reason::AppsNotMoved, "version", message))
     }
 
     /// The apps, where they are known and moved before a stop.
     fn apps(&self) -> Option<Result<&Apps, Wait>> {
-        if !self.moves_apps() {
+        if !self.t.powerjob.is_some_and(|p| p.drain) {
             return None;
         }
         Some(crate::observe::read(self.w.apps.as_ref(), self.cutoff).map_err(|why| {
@@ -79,7 +86,7 @@ impl Picture<'_> {
             _ if self.deleting || !self.t.powerjob.is_some_and(|p| p.drain) => wake,
             Wake::Slowly => Wake::At(look),
             Wake::At(at) => Wake::At(at.min(look)),
-            Wake::Now | Wake::Soon => wake,
+            Wake::Now | Wake::Hurried | Wake::Soon => wake,
         }
     }
 
@@ -89,6 +96,10 @@ impl Picture<'_> {
             Ok(apps) => apps,
             Err(wait) => return Some(Next::wait(wait)),
         };
+        // What a server of another version says is not known to mean the same.
+        if !apps.unmeasured.is_empty() {
+            return None;
+        }
         let owned: BTreeSet<u64> = owned_by(apps, server);
         if self.replicas(Role::Server) > 1 {
             if let Err(wait) = hold(apps, server, owned.is_empty(), self.now) {
@@ -160,7 +171,11 @@ impl Picture<'_> {
     /// minute, after its other apps have moved (§1.7, row 5).
     pub(super) fn bounce(&self) -> Option<Next> {
         let Ok(apps) = self.apps()? else { return None };
-        let usurped = apps.usurped.iter().find(|m| self.works(**m).is_ok())?;
+        // Beside a server of another version no app is moved: then one that owns any is left as it is.
+        let may_go = |m: &Member| {
+            apps.unmeasured.is_empty() || !apps.unmeasured.contains_key(m) && owned_by(apps, *m).is_empty()
+        };
+        let usurped = apps.usurped.iter().find(|m| self.works(**m).is_ok() && may_go(m))?;
         if self.t.paused {
             return Some(Next::wait(Wait::new(
                 Reason::PausedBySpec,

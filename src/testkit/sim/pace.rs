@@ -11,6 +11,7 @@ use crate::types::Moment;
 
 /// How long the operator waits where it is to decide soon, and where it is to decide slowly.
 const SOON: Millis = 5_000;
+const HURRIED: Millis = 300;
 pub(super) const SLOWLY: Millis = 60_000;
 /// How long after a failure.
 const FAILED: Millis = 2_000;
@@ -39,6 +40,8 @@ pub(super) fn pause(
     let wait = match (outcome, decision.wake) {
         (Err(_) | Ok(Outcome { did: Did::Outdated(_), .. }), _) => FAILED,
         (_, Wake::Now) => 100,
+        (Ok(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) => SOON,
+        (_, Wake::Hurried) => HURRIED,
         (_, Wake::Soon) => SOON,
         (_, Wake::Slowly) => SLOWLY,
         (_, Wake::At(at)) => u64::try_from(at.since(now).as_millis()).unwrap_or(SLOWLY).clamp(100, SLOWLY),
@@ -47,7 +50,7 @@ pub(super) fn pause(
     let slow = match decision.wake {
         Wake::Slowly => true,
         Wake::At(_) => wait > SOON,
-        Wake::Now | Wake::Soon => false,
+        Wake::Now | Wake::Hurried | Wake::Soon => false,
     };
     (wait, idle && slow, said)
 }
