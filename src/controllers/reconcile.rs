@@ -216,9 +216,8 @@ fn again<K: Kind>(context: &Context, planned: &Planned<K>, outcome: Option<&Outc
         (Some(Outcome { did: Did::Outdated(_), .. }), _) => Duration::from_millis(50),
         (_, Wake::Now) => Duration::from_millis(1),
         // What was refused is not sent again that fast.
-        (Some(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) => settings.fast_pace,
+        (Some(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) | (_, Wake::Soon) => settings.fast_pace,
         (_, Wake::Hurried) => settings.fast_pace.min(HURRIED_PACE),
-        (_, Wake::Soon) => settings.fast_pace,
         (_, Wake::Slowly) => jittered(settings.slow_pace, &planned.own.uid),
         (_, Wake::At(at)) => at.since(now()).clamp(Duration::from_millis(50), settings.slow_pace),
     };

@@ -40,9 +40,8 @@ pub(super) fn pause(
     let wait = match (outcome, decision.wake) {
         (Err(_) | Ok(Outcome { did: Did::Outdated(_), .. }), _) => FAILED,
         (_, Wake::Now) => 100,
-        (Ok(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) => SOON,
+        (Ok(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) | (_, Wake::Soon) => SOON,
         (_, Wake::Hurried) => HURRIED,
-        (_, Wake::Soon) => SOON,
         (_, Wake::Slowly) => SLOWLY,
         (_, Wake::At(at)) => u64::try_from(at.since(now).as_millis()).unwrap_or(SLOWLY).clamp(100, SLOWLY),
     };
