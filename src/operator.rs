@@ -18,7 +18,7 @@ use crate::admin::database::Databases;
 use crate::admin::direct::Direct;
 use crate::admin::proxied::Proxied;
 use crate::api::objects::OPERATOR;
-use crate::controllers::{self, Admins, Context, Settings};
+use crate::controllers::{self, Admins, Context, Listings, Settings};
 use crate::kube_io::{
     Children, Leadership, LeaseConfig, Ledger, Objects, Scope, check_crds, give_back, lead,
 };
@@ -189,6 +189,7 @@ impl Operator {
             objects: self.objects.clone(),
             children,
             ledger,
+            listings: Listings::default(),
             admins: match args.transport {
                 TransportArg::Direct => Admins::Direct(Direct::new(args.admin_proxy.as_deref())?),
                 TransportArg::Proxy => Admins::Proxied(Proxied::new(self.client.clone())),

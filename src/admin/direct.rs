@@ -13,6 +13,9 @@ use super::transport::{CONNECT_LIMIT, Call, Content, Method, NoAnswer, Transport
 
 /// Idle connections that are kept for each server: its questions are asked one after the other.
 const IDLE_CONNECTIONS: usize = 1;
+/// So long they are kept: the next look at a cluster with something under way comes within a second. One of a cluster at rest comes in
+/// a minute, and hundreds of clusters have a thousand servers, each connection with its buffers.
+const IDLE_TIME: Duration = Duration::from_secs(3);
 
 /// The transport.
 #[derive(Debug, Clone)]
@@ -60,7 +63,7 @@ fn builder() -> ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_LIMIT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .pool_idle_timeout(Duration::from_secs(20))
+        .pool_idle_timeout(IDLE_TIME)
         .http1_only()
 }
 

@@ -1,10 +1,12 @@
-//! What every reconcile needs, and nothing that one of them remembers: a new process knows as much as this one.
+//! What every reconcile needs, and nothing of what one of them remembers that a decision depends on: a new process knows as much as
+//! this one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::events::Recorder;
 
+use super::listings::Listings;
 use crate::admin::answer::Answer;
 use crate::admin::database::Databases;
 use crate::admin::direct::Direct;
@@ -55,6 +57,8 @@ pub struct Context {
     pub children: Arc<Children>,
     /// Its stamps.
     pub ledger: Arc<Ledger>,
+    /// When each cluster was last seen past the caches.
+    pub listings: Listings,
     /// The way to the admin ports.
     pub admins: Admins,
     /// Databases.

@@ -12,6 +12,7 @@ mod context;
 mod drm;
 mod gather;
 mod kind;
+mod listings;
 mod look;
 mod ports;
 mod publish;
@@ -23,5 +24,6 @@ mod service;
 mod workers;
 
 pub use context::{Admins, Context, Settings};
+pub use listings::Listings;
 pub use reconcile::{Reconciled, explain};
 pub use run::run;

@@ -1,7 +1,7 @@
 //! One reconcile: read, decide, do, write down. Whatever fails ends it; the next one observes first.
 //!
-//! It looks by the caches first. If that look would change anything at all, it looks again past them, and only by that look
-//! is anything written.
+//! It looks by the caches first, but for an act that is written down and to be done. If that look would change anything at all, it
+//! looks again past them, and only by that look is anything written.
 
 use std::time::{Duration, Instant};
 
@@ -34,9 +34,9 @@ pub struct Reconciled {
     pub again: Option<Duration>,
 }
 
-/// A moment is rounded up by less than this.
 /// The pace where nobody should wait for long, unless the usual one is faster.
 const HURRIED_PACE: Duration = Duration::from_millis(300);
+/// A moment is rounded up by less than this.
 const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
 /// The object of a cluster, past every cache.
@@ -57,7 +57,9 @@ pub(super) async fn reconcile<K: Kind>(
     namespace: &str,
     name: &str,
 ) -> Result<Reconciled, Failure> {
+    let key = (K::KIND, namespace.to_owned(), name.to_owned());
     let Some(mut object) = read::<K>(context, namespace, name).await? else {
+        context.listings.forget(&key);
         context.metrics.forget(K::KIND, namespace, name);
         return Ok(Reconciled { again: None });
     };
@@ -70,17 +72,19 @@ pub(super) async fn reconcile<K: Kind>(
     if let Some(span) = until_facts_count(&own.status) {
         return Ok(Reconciled { again: Some(span) });
     }
-    let source = if is_under_way(&own) { Source::Server } else { Source::Cache };
-    let mut looked = look::<K>(context, &object, source).await?;
-    if source == Source::Cache {
+    let past_the_caches = is_acting(&own) || is_under_way(&own) && context.listings.is_due(&key, now());
+    if !past_the_caches {
+        let looked = look::<K>(context, &object, Source::Cache).await?;
         if let Looked::Planned(planned) = &looked
-            && is_at_rest(context, planned)?
+            && changes_nothing(context, planned)?
         {
             context.metrics.noted(&planned.valid.common().identity, &planned.own.status);
             return Ok(again(context, planned, None));
         }
-        looked = look(context, &object, Source::Server).await?;
     }
+    let began = now();
+    let looked = look::<K>(context, &object, Source::Server).await?;
+    context.listings.note(key, began);
     match looked {
         Looked::Invalid(problems) => refuse::<K>(context, &object, &own, &problems).await,
         Looked::Missing(valid) => {
@@ -92,7 +96,13 @@ pub(super) async fn reconcile<K: Kind>(
     }
 }
 
-/// Whether something is under way: what the caches say may be older than the last act of it.
+/// Whether an act is written down and not done, or the cluster ends: it will hardly be waited.
+fn is_acting(own: &Recorded) -> bool {
+    let act = own.status.rollout.as_ref().and_then(|r| r.act.as_ref());
+    own.deleting || act.is_some_and(|act| act.done_at.is_none())
+}
+
+/// Whether something is under way.
 fn is_under_way(own: &Recorded) -> bool {
     let status = &own.status;
     let runs = status.rollout.as_ref().is_some_and(|r| r.state != RolloutState::Done);
@@ -126,7 +136,7 @@ impl<K: Kind> Planned<K> {
 }
 
 /// Whether there is nothing to do, nothing to write down, and everything that was made is as it was made.
-fn is_at_rest<K: Kind>(context: &Context, planned: &Planned<K>) -> Result<bool, Failure> {
+fn changes_nothing<K: Kind>(context: &Context, planned: &Planned<K>) -> Result<bool, Failure> {
     let decision = &planned.decision;
     let idle = decision.command.is_none()
         && decision.genesis.is_none()
@@ -134,7 +144,7 @@ fn is_at_rest<K: Kind>(context: &Context, planned: &Planned<K>) -> Result<bool, 
         && decision.marks.is_empty()
         && !decision.finished
         && planned.growth.is_empty();
-    if !idle || is_under_way(&planned.own) || K::is_beginning(&planned.world) {
+    if !idle || !is_under_way(&planned.own) && K::is_beginning(&planned.world) {
         return Ok(false);
     }
     if K::status(planned, &decision.memory, &planned.own.status) != planned.own.status {
