@@ -36,6 +36,9 @@ pub(super) fn pod(pod: Pod) -> Pod {
                     .collect()
             }),
             container_statuses: status.container_statuses.map(|all| all.into_iter().map(container).collect()),
+            init_container_statuses: status
+                .init_container_statuses
+                .map(|all| all.into_iter().map(container).collect()),
             ..PodStatus::default()
         }),
     }
@@ -46,6 +49,7 @@ fn container(status: ContainerStatus) -> ContainerStatus {
         name: status.name,
         ready: status.ready,
         state: status.state,
+        last_state: status.last_state,
         restart_count: status.restart_count,
         ..ContainerStatus::default()
     }
@@ -120,4 +124,74 @@ pub(super) fn node(node: Node) -> Node {
 pub(super) fn meta<K>(mut object: PartialObjectMeta<K>) -> PartialObjectMeta<K> {
     object.metadata.managed_fields = None;
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::observe::{Listed, PodPhase, RaftData, Trouble, read_kubernetes};
+    use crate::types::Moment;
+
+    /// A pod in all that may be read of it; `status` as its kubelet writes it.
+    fn told(status: &Value) -> Pod {
+        let pod = json!({
+            "metadata": {
+                "name": "prod-meta-0", "uid": "00000000-0000-4000-8000-000000000001", "resourceVersion": "7",
+                "labels": {"middleware.sofastack.io/revision": "t1"},
+                "annotations": {
+                    "middleware.sofastack.io/unreachable": "accepted", "middleware.sofastack.io/raft-data": "kept",
+                },
+            },
+            "spec": {"nodeName": "node-1", "containers": [{"name": "meta", "image": "x:1"}]},
+            "status": status,
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    /// What a decision is made from is the same by the caches and past them: by the caches it is waited.
+    #[test]
+    fn nothing_that_is_read_of_a_pod_is_dropped() {
+        let ran = json!({"terminated": {"exitCode": 1, "startedAt": "2026-11-26T10:00:00Z", "finishedAt": "2026-11-26T10:00:09Z"}});
+        let found_nothing = json!({"terminated": {"exitCode": crate::api::objects::VOLUME_EMPTY}});
+        let container = |name: &str, state: Value, last: &Value| json!([{"name": name, "ready": false, "restartCount": 3, "image": "x:1", "imageID": "", "state": state, "lastState": last}]);
+        let waits = |reason: &str| json!({"waiting": {"reason": reason}});
+        let runs = json!({"running": {"startedAt": "2026-11-26T10:01:00Z"}});
+        let unschedulable = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]);
+        let statuses = [
+            json!({"podIP": "10.0.0.7", "containerStatuses": container("meta", runs, &json!({}))}),
+            json!({"podIP": "10.0.0.7", "containerStatuses": container("meta", waits("CrashLoopBackOff"), &ran)}),
+            json!({"containerStatuses": container("meta", waits("ImagePullBackOff"), &json!({}))}),
+            json!({"initContainerStatuses": container("raft-data", waits("CrashLoopBackOff"), &found_nothing)}),
+            json!({"initContainerStatuses": container("raft-data", waits("CreateContainerError"), &json!({}))}),
+            json!({"conditions": unschedulable}),
+            json!({"reason": "NodeLost"}),
+        ];
+        let mut troubles = Vec::new();
+        for status in &statuses {
+            let read = |pod: Pod| {
+                let listed = Listed { pods: vec![pod], ..Listed::default() };
+                read_kubernetes("prod", &listed, Moment::from_millis(1_795_223_049_000))
+            };
+            let (full, slim) = (read(told(status)), read(pod(told(status))));
+            assert_eq!(slim, full, "{status}");
+            let one = full.pods.into_values().next().unwrap();
+            assert!(
+                one.waived && one.phase == PodPhase::Starting && one.raft_data == Some(RaftData::Kept),
+                "{one:?}"
+            );
+            troubles.push((one.trouble, one.started.is_some()));
+        }
+        let expected = [
+            (None, true),
+            (Some(Trouble::Crash), true),
+            (Some(Trouble::Image), false),
+            (Some(Trouble::VolumeEmpty), false),
+            (Some(Trouble::Create), false),
+            (Some(Trouble::Unschedulable), false),
+            (None, false),
+        ];
+        assert_eq!(troubles, expected);
+    }
 }
