@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use futures::FutureExt;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -197,7 +197,7 @@ impl Operator {
             databases: Arc::clone(&self.databases),
             pages: Direct::for_pages()?,
             leadership: self.leadership.clone(),
-            events: Recorder::new(self.client.clone(), reporter),
+            reporter,
             metrics: Arc::clone(&self.metrics),
         })
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::runtime::events::Recorder;
+use kube::runtime::events::Reporter;
 
 use super::listings::Listings;
 use crate::admin::answer::Answer;
@@ -67,8 +67,8 @@ pub struct Context {
     pub pages: Direct,
     /// Whether this process leads.
     pub leadership: Leadership,
-    /// Where Events go.
-    pub events: Recorder,
+    /// Who tells Events.
+    pub reporter: Reporter,
     /// Figures.
     pub metrics: Arc<Metrics>,
 }

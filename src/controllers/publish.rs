@@ -1,7 +1,7 @@
 //! Events: what has happened, told once. An Event that cannot be written is a line in the log, never a failure.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use serde_json::Value;
 
 use super::context::Context;
@@ -13,6 +13,9 @@ const NOTE_BYTES: usize = 1000;
 /// Tells what has happened to this object.
 pub(super) async fn publish(context: &Context, object: &Value, all: Vec<News>) {
     let reference = reference(object);
+    // One that lives as long as the operator would keep each Event for six minutes, to count it up: ours name a version of their
+    // object, and none comes twice.
+    let recorder = Recorder::new(context.objects.client().clone(), context.reporter.clone());
     for news in all {
         tracing::info!(reason = news.reason, note = news.note, "{}", news.action);
         let event = Event {
@@ -25,7 +28,7 @@ pub(super) async fn publish(context: &Context, object: &Value, all: Vec<News>) {
             action: news.action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = context.events.publish(&event, &reference).await {
+        if let Err(error) = recorder.publish(&event, &reference).await {
             tracing::warn!(%error, "an event could not be written");
         }
     }

@@ -96,10 +96,11 @@ pub(super) async fn reconcile<K: Kind>(
     }
 }
 
-/// Whether an act is written down and not done, or the cluster ends: it will hardly be waited.
+/// Whether an act is written down and not done, the spec is new, or the cluster ends: it will hardly be waited.
 fn is_acting(own: &Recorded) -> bool {
     let act = own.status.rollout.as_ref().and_then(|r| r.act.as_ref());
-    own.deleting || act.is_some_and(|act| act.done_at.is_none())
+    let is_new = own.status.observed_generation != Some(own.generation);
+    own.deleting || is_new || act.is_some_and(|act| act.done_at.is_none())
 }
 
 /// Whether something is under way.
