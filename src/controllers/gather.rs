@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
@@ -41,7 +41,7 @@ pub(super) async fn listed(
     let (namespace, cluster) = (&identity.namespace, &identity.name);
     let children = &context.children;
     // Whether a node answers takes its neighbours 40 s to say: a cache is not behind that.
-    let nodes = children.nodes();
+    let mut nodes = children.nodes();
     if source == Source::Cache {
         return Ok(Listed {
             pods: of(products, children.pods(namespace, cluster)),
@@ -58,6 +58,10 @@ pub(super) async fn listed(
         Api::<StatefulSet>::namespaced(client(), namespace),
         Api::<PersistentVolumeClaim>::namespaced(client(), namespace),
     );
+    if nodes.is_empty() {
+        // Who only shows a plan follows nothing.
+        nodes = Api::<Node>::all(client()).list(&ListParams::default()).await?.items;
+    }
     let (pods, stateful_sets, claims) =
         futures::try_join!(pods.list(&own), sets.list(&own), claims.list(&own))?;
     Ok(Listed { pods: pods.items, stateful_sets: stateful_sets.items, claims: claims.items, nodes })

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::types::Moment;
 use crate::validate::ClusterKind;
 
-/// A cluster with something under way is seen past the caches at least so often. By the caches it may only be waited on, so a watch
-/// that is silently behind costs this long and nothing else.
-const LONGEST: Duration = Duration::from_secs(30);
+/// A cluster with something under way is seen past the caches at least so often. By the caches it may only be waited, so a watch
+/// that is silently behind, which is noticed after 5 min at the latest, costs so long at each step and nothing else.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// Which clusters were seen past the caches, and when.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Listings {
         seen.get(key).is_none_or(|at| now.since(*at) >= LONGEST || *at > now)
     }
 
-    /// A cluster was seen.
+    /// A cluster was seen, and what was decided by it is done.
     pub(super) fn note(&self, key: Key, now: Moment) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, now);
     }

@@ -13,10 +13,10 @@ const NOTE_BYTES: usize = 1000;
 /// Tells what has happened to this object.
 pub(super) async fn publish(context: &Context, object: &Value, all: Vec<News>) {
     let reference = reference(object);
-    // One that lives as long as the operator would keep each Event for six minutes, to count it up: ours name a version of their
-    // object, and none comes twice.
-    let recorder = Recorder::new(context.objects.client().clone(), context.reporter.clone());
     for news in all {
+        // One for each: it keeps its Events for six minutes, and takes the next one with the same reason for the same once more,
+        // whatever it says.
+        let recorder = Recorder::new(context.objects.client().clone(), context.reporter.clone());
         tracing::info!(reason = news.reason, note = news.note, "{}", news.action);
         let event = Event {
             type_: match news.weight {

@@ -18,10 +18,10 @@ use super::publish::publish;
 use super::registry::Registry;
 use super::scheduler::Schedulers;
 use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
-use crate::build::{Build, Objects, StatefulSetChange, role_name};
+use crate::build::{Build, Objects, role_name};
 use crate::effects::{self, Did, Failure, Outcome, Recorded};
 use crate::kube_io::{ChildKey, KubeError, kind, surplus};
-use crate::plan::{Command, Memory, Wake};
+use crate::plan::{Command, Memory, TemplateChoice, Wake};
 use crate::render;
 use crate::status::{Subject, news, refused_write, stalled_by, waits_for, warned};
 use crate::types::{Moment, fingerprint};
@@ -59,13 +59,15 @@ pub(super) async fn reconcile<K: Kind>(
 ) -> Result<Reconciled, Failure> {
     let key = (K::KIND, namespace.to_owned(), name.to_owned());
     let Some(mut object) = read::<K>(context, namespace, name).await? else {
-        context.listings.forget(&key);
-        context.metrics.forget(K::KIND, namespace, name);
+        forget(context, &key);
         return Ok(Reconciled { again: None });
     };
     let own = Recorded::of(&object);
     match (own.deleting, is_held(&object)) {
-        (true, false) => return Ok(Reconciled { again: None }),
+        (true, false) => {
+            forget(context, &key);
+            return Ok(Reconciled { again: None });
+        }
         (false, false) => object = take_hold::<K>(context, &object).await?,
         (_, true) => {}
     }
@@ -83,17 +85,28 @@ pub(super) async fn reconcile<K: Kind>(
         }
     }
     let began = now();
-    let looked = look::<K>(context, &object, Source::Server).await?;
-    context.listings.note(key, began);
-    match looked {
-        Looked::Invalid(problems) => refuse::<K>(context, &object, &own, &problems).await,
+    let done = match look::<K>(context, &object, Source::Server).await? {
+        Looked::Invalid(problems) => refuse::<K>(context, &object, &own, &problems).await?,
         Looked::Missing(valid) => {
             let status = waits_for(&valid.common().waiting, &own.status, own.generation, now());
             write(context, &object, &own.status, &status).await?;
-            Ok(Reconciled { again: Some(context.settings.fast_pace * 5) })
+            Reconciled { again: Some(context.settings.fast_pace * 5) }
         }
-        Looked::Planned(planned) => act(context, &object, &planned).await,
+        Looked::Planned(planned) => act(context, &object, &planned).await?,
+    };
+    if done.again.is_none() {
+        forget(context, &key);
+    } else {
+        // Only now: what could not be written is not tried again by the caches.
+        context.listings.note(key, began);
     }
+    Ok(done)
+}
+
+/// A cluster is gone: its object will not be asked for again.
+fn forget(context: &Context, key: &(ClusterKind, String, String)) {
+    context.listings.forget(key);
+    context.metrics.forget(key.0, &key.1, &key.2);
 }
 
 /// Whether an act is written down and not done, the spec is new, or the cluster ends: it will hardly be waited.
@@ -168,7 +181,12 @@ fn all_right<K: Kind>(context: &Context, planned: &Planned<K>, objects: &Objects
     if !surplus(&context.ledger, namespace, &planned.own.uid, &wanted).is_empty() {
         return Ok(false);
     }
-    Ok(objects.stateful_sets.iter().all(|s| matches!(s, StatefulSetChange::Full(_))))
+    // One that keeps its template is only told how many pods it makes.
+    let workloads = &K::kubernetes(&planned.world).workloads;
+    Ok(planned.decision.desired.roles.iter().all(|(role, wanted)| {
+        wanted.template == TemplateChoice::Target
+            || workloads.get(role).is_some_and(|set| set.replicas == wanted.replicas)
+    }))
 }
 
 /// Does what was decided.
@@ -210,9 +228,10 @@ async fn act<K: Kind>(
         Did::Accepted => tracing::info!(seconds = began.elapsed().as_secs_f64(), "the act was accepted"),
         Did::Nothing => {}
     }
-    if let Some(new) = ports.written.take() {
-        let common = planned.valid.common();
-        context.metrics.noted(&common.identity, &new);
+    let common = planned.valid.common();
+    let written = ports.written.take();
+    context.metrics.noted(&common.identity, written.as_ref().unwrap_or(&planned.own.status));
+    if let Some(new) = written {
         let mut told = warned(&planned.own.status, &new, &common.warnings);
         told.extend(news(&planned.own.status, &new));
         publish(context, object, told).await;
@@ -320,4 +339,54 @@ async fn explain_one<K: Kind>(
             json!({"missing": missing.collect::<Vec<_>>()}).to_string()
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effects::Recorded;
+
+    /// A cluster whose status is this, with the spec that it was written for.
+    fn recorded(status: Value) -> Recorded {
+        let mut status = status;
+        status["observedGeneration"] = json!(3);
+        Recorded::of(&json!({
+            "metadata": {"name": "prod", "namespace": "pay", "uid": "u", "generation": 3, "resourceVersion": "7"},
+            "status": status,
+        }))
+    }
+
+    fn run(state: &str, act: Value) -> Value {
+        let begun = "2026-11-26T10:00:00Z";
+        let mut run = json!({"id": "g3-0123456789abcdef", "planId": "0123456789abcdef", "state": state, "steps": [], "startedAt": begun});
+        if !act.is_null() {
+            run["act"] = act;
+        }
+        json!({ "rollout": run })
+    }
+
+    /// The caches are passed at once where they would hardly do, and believed for a while where something is under way.
+    #[test]
+    fn what_is_acting_and_what_is_under_way() {
+        let at = "2026-11-26T10:00:00Z";
+        let written = json!({"key": "g3-0123456789abcdef", "kind": "ClosePush", "writtenAt": at});
+        let done = json!({"key": "g3-0123456789abcdef", "kind": "ClosePush", "writtenAt": at, "doneAt": at});
+        let cases = [
+            (json!({}), false, false),
+            (run("Done", Value::Null), false, false),
+            (run("Gating", Value::Null), false, true),
+            (run("Verifying", done), false, true),
+            (run("Acting", written), true, true),
+            (json!({"push": {"owner": "Operator", "state": "Closed", "since": at}}), false, true),
+        ];
+        for (status, acting, under_way) in cases {
+            let own = recorded(status.clone());
+            assert_eq!((is_acting(&own), is_under_way(&own)), (acting, under_way), "{status}");
+        }
+        let mut new = recorded(json!({}));
+        new.generation = 4;
+        assert!(is_acting(&new) && !is_under_way(&new));
+        new.deleting = true;
+        assert!(is_acting(&new) && is_under_way(&new));
+    }
 }

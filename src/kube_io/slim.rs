@@ -128,6 +128,7 @@ pub(super) fn meta<K>(mut object: PartialObjectMeta<K>) -> PartialObjectMeta<K> 
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::PodSchedulingGate;
     use serde_json::{Value, json};
 
     use super::*;
@@ -193,5 +194,68 @@ mod tests {
             (None, false),
         ];
         assert_eq!(troubles, expected);
+    }
+
+    /// The same of a pod that is held or stops, and of the metadata, sizes, images and gates of the others.
+    #[test]
+    fn nothing_that_is_read_of_the_others_is_dropped() {
+        let mut held = told(&json!({}));
+        held.spec.as_mut().unwrap().scheduling_gates =
+            Some(vec![PodSchedulingGate { name: crate::api::objects::ADMISSION_GATE.to_owned() }]);
+        let mut stops = told(&json!({}));
+        stops.metadata.deletion_timestamp =
+            Some(serde_json::from_value(json!("2026-11-26T10:00:00Z")).unwrap());
+        for (full, phase) in [(held, PodPhase::Held), (stops, PodPhase::Stopping)] {
+            let read = |pod: Pod| {
+                let listed = Listed { pods: vec![pod], ..Listed::default() };
+                read_kubernetes("prod", &listed, Moment::from_millis(1)).pods.into_values().next().unwrap()
+            };
+            assert_eq!((read(pod(full.clone())), phase), (read(full.clone()), read(full).phase));
+        }
+        let size = json!({"requests": {"storage": "10Gi"}});
+        let set: StatefulSet = serde_json::from_value(json!({
+            "metadata": {"name": "prod-meta"},
+            "spec": {
+                "replicas": 3, "serviceName": "x", "selector": {},
+                "template": {
+                    "metadata": {"labels": {"middleware.sofastack.io/revision": "t1"}},
+                    "spec": {
+                        "schedulingGates": [{"name": crate::api::objects::ADMISSION_GATE}],
+                        "containers": [{"name": "meta", "image": "x:1", "command": ["y"]}],
+                    },
+                },
+                "volumeClaimTemplates": [{"metadata": {"name": "home"}, "spec": {"resources": size}}],
+            },
+        }))
+        .unwrap();
+        let home: PersistentVolumeClaim = serde_json::from_value(json!({
+            "metadata": {
+                "name": "home-prod-meta-0", "uid": "c",
+                "annotations": {"middleware.sofastack.io/raft-member": "true", "middleware.sofastack.io/set-raft-data-aside": "t"},
+            },
+            "spec": {"resources": size, "storageClassName": "fast"},
+        }))
+        .unwrap();
+        let (slim_set, slim_home) = (stateful_set(set.clone()), claim(home.clone()));
+        let read = |set: &StatefulSet, home: &PersistentVolumeClaim| {
+            let listed =
+                Listed { stateful_sets: vec![set.clone()], claims: vec![home.clone()], ..Listed::default() };
+            read_kubernetes("prod", &listed, Moment::from_millis(1))
+        };
+        let full = read(&set, &home);
+        assert_eq!(
+            (read(&slim_set, &slim_home), full.workloads.len(), full.claims.len()),
+            (full.clone(), 1, 1)
+        );
+        let spec = |set: &StatefulSet| set.spec.clone().unwrap();
+        let (whole, slim) = (spec(&set), spec(&slim_set));
+        let pod = |spec: &StatefulSetSpec| spec.template.spec.clone().unwrap();
+        assert_eq!(pod(&slim).scheduling_gates, pod(&whole).scheduling_gates);
+        assert_eq!(pod(&slim).containers[0].image, pod(&whole).containers[0].image);
+        let sizes = |all: &Option<Vec<PersistentVolumeClaim>>| {
+            all.clone().unwrap()[0].spec.clone().unwrap().resources
+        };
+        assert_eq!(sizes(&slim.volume_claim_templates), sizes(&whole.volume_claim_templates));
+        assert_eq!(slim_home.spec.unwrap().resources, home.spec.unwrap().resources);
     }
 }

@@ -13,7 +13,7 @@ use crate::types::{DnsLabel, Moment, PodUid};
 /// The revision of a pod template: a hash of it.
 pub type Revision = String;
 
-/// What Kubernetes says of one cluster, read past every cache at one moment.
+/// What Kubernetes says of one cluster, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Kubernetes {
     /// When it was asked.
