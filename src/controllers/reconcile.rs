@@ -344,11 +344,9 @@ async fn explain_one<K: Kind>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effects::Recorded;
 
     /// A cluster whose status is this, with the spec that it was written for.
-    fn recorded(status: Value) -> Recorded {
-        let mut status = status;
+    fn recorded(mut status: Value) -> Recorded {
         status["observedGeneration"] = json!(3);
         Recorded::of(&json!({
             "metadata": {"name": "prod", "namespace": "pay", "uid": "u", "generation": 3, "resourceVersion": "7"},

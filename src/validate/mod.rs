@@ -37,6 +37,7 @@ pub use parts::{
 pub use problem::Invalid;
 pub use registry::validate_registry;
 pub use scheduler::validate_scheduler;
+pub(crate) use scheduler::what_is_lost;
 pub use valid::{
     ClusterKind, ClusterName, Common, Identity, Missing, NetworkRules, PowerJobRules, Product, RecoveryRules,
     Referrer, RolloutRules, ValidCluster, ValidDrm, ValidRegistry, ValidScheduler, VerifyRules, Warning,

@@ -110,6 +110,15 @@ fn engine(spec: &SchedulerClusterSpec, notes: &mut Notes) {
     }
 }
 
+/// What becomes of firings that are lost where a server is stopped without moving its apps.
+pub(crate) const fn what_is_lost(retried: bool) -> &'static str {
+    if retried {
+        "what is lost is run again"
+    } else {
+        "set powerjob.retryLost, so that what is lost is run again"
+    }
+}
+
 fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -> Option<PowerJobRules> {
     if spec.engine != Engine::PowerJob {
         return None;
@@ -128,10 +137,7 @@ fn powerjob(spec: &SchedulerClusterSpec, context: &Context, notes: &mut Notes) -
              firings may get lost: give the operator a user of the database",
         );
     } else if !version.moves_apps() {
-        let rest = match retry_lost {
-            Switch::Enabled => "what is lost is run again",
-            Switch::Disabled => "set powerjob.retryLost, so that what is lost is run again",
-        };
+        let rest = what_is_lost(retry_lost == Switch::Enabled);
         notes.degrade(
             Reason::AppsNotMoved,
             "version",

@@ -13,6 +13,7 @@ use crate::plan::machine::Next;
 use crate::plan::memory::{Act, Memory, Target};
 use crate::plan::report::Wait;
 use crate::types::Moment;
+use crate::validate::what_is_lost;
 
 /// The former owner fires what it has in its wheel for this long; then it may be stopped.
 const WHEEL: Duration = Duration::from_secs(30);
@@ -40,11 +41,7 @@ impl Picture<'_> {
         let Ok(apps) = self.apps()? else { return None };
         let told: Vec<String> =
             apps.unmeasured.iter().map(|(member, version)| format!("{member} is of {version}")).collect();
-        let lost = if self.t.powerjob.is_some_and(|p| p.retry_lost) {
-            "what is lost is run again"
-        } else {
-            "set powerjob.retryLost, so that what is lost is run again"
-        };
+        let lost = what_is_lost(self.t.powerjob.is_some_and(|p| p.retry_lost));
         let message = format!(
             "{}: until all are of a version with which apps are moved, a restart stops each server without moving its apps \
              first and firings may get lost: {lost}",
