@@ -187,6 +187,38 @@ fn section_11_a_meta_on_a_new_address_is_not_ready_until_the_peers_are_changed()
 }
 
 #[test]
+fn section_14_servers_that_start_ask_no_meta_that_waits_to_be_let_in() {
+    let metas = ["reg-meta-0", "reg-meta-1", "reg-meta-2"];
+    let mut tried = 0;
+    for seed in 20..40 {
+        let mut stage = Stage::serving(seed, "5.4.3");
+        let leader = stage.leader();
+        // The first name on the list is the first to be asked.
+        if leader == metas[0] {
+            continue;
+        }
+        tried += 1;
+        let followers = metas.into_iter().filter(|m| **m != leader);
+        for meta in followers.chain([leader.as_str()]) {
+            stage.delete(meta);
+            stage.0.pass(60_000);
+            assert_eq!(stage.raft(meta), Some(RaftStatus::NotInGroup), "it waits");
+            if meta == metas[0] {
+                stage.delete("reg-session-0");
+                assert!(stage.0.pass_until(10_000, |w| ready(w) == 5), "it ends");
+                assert!(stage.0.pass_until(60_000, |w| ready(w) == 6), "it found a meta that works");
+            }
+            let leads = stage.leader();
+            let answer = stage.command(&leads, "/manage/changePeer", &metas);
+            assert!(answer.contains("true"), "{answer} {:#?}", stage.0.take_transcript());
+            stage.0.pass(5_000);
+        }
+        assert_eq!(stage.0.registry().cut_off(), Vec::<Ipv4Addr>::new(), "{:#?}", stage.0.take_transcript());
+    }
+    assert!(tried > 3, "{tried}");
+}
+
+#[test]
 fn a_blank_meta_waits_for_a_majority_of_names() {
     let mut stage = Stage::set(3, "5.4.3");
     // Only one meta can be placed: the others' names never resolve.

@@ -73,6 +73,16 @@ impl FakeRegistry {
         reply
     }
 
+    /// What would be answered at once, without a trace of having been asked: who judges changes nothing.
+    pub fn glance(&mut self, now: Millis, request: &Request) -> Option<Reply> {
+        let known = self.processes.get(&request.ip).map(|p| p.client.clone());
+        let reply = self.http_at_once(now, request);
+        if let (Some(process), Some(known)) = (self.processes.get_mut(&request.ip), known) {
+            process.client = known;
+        }
+        reply
+    }
+
     /// The caller of a request is gone. The command goes on.
     pub fn forget(&mut self, call: CallId) {
         self.calls.remove(&call);

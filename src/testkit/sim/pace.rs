@@ -10,7 +10,7 @@ use crate::testkit::Millis;
 use crate::types::Moment;
 
 /// How long the operator waits where it is to decide soon, and where it is to decide slowly.
-const SOON: Millis = 5_000;
+const SOON: Millis = 1_000;
 const HURRIED: Millis = 300;
 pub(super) const SLOWLY: Millis = 60_000;
 /// How long after a failure.

@@ -16,7 +16,7 @@ use crate::testkit::kube::Key;
 use crate::testkit::registry::{Reply, Request};
 
 impl Sim {
-    /// A GET of the test itself.
+    /// A GET of the test itself, which leaves no trace.
     pub(super) fn peek(
         &mut self,
         ip: Ipv4Addr,
@@ -24,7 +24,7 @@ impl Sim {
         path: &str,
     ) -> Option<crate::admin::answer::Answer> {
         let (now, port) = (self.world.now(), self.spec.port(role));
-        match self.world.registry().http_at_once(now, &Request::get(ip, port, path)) {
+        match self.world.registry().glance(now, &Request::get(ip, port, path)) {
             Some(Reply::Answer(answer)) => Some(answer),
             _ => None,
         }

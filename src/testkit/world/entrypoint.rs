@@ -90,18 +90,23 @@ impl Script {
 
     /// Data wait for a working meta (6.x: a warm leader), sessions for a listed data node too.
     fn others_are_ready(&self, registry: &mut FakeRegistry, metas: &[Ipv4Addr], now: Millis) -> bool {
-        let mut any = |path: &str, good: &dyn Fn(&crate::admin::answer::Answer) -> bool| {
-            metas.iter().any(|&meta| {
-                let reply = registry.http_at_once(now, &Request::get(meta, 9615, path));
-                reply.as_ref().and_then(Reply::answer).is_some_and(good)
-            })
-        };
-        let works = match self.line {
-            ServerLine::V5 => any("/health/check", &|a| a.status == 200),
-            ServerLine::V6 => any("/health/check", &|a| v6::meta_health(a).is_ok_and(|h| h.leads && h.warm)),
+        let mut get = |meta, path| {
+            let reply = registry.http_at_once(now, &Request::get(meta, 9615, path));
+            reply.as_ref().and_then(Reply::answer).cloned()
         };
         let center = self.center();
-        let listed = |a: &crate::admin::answer::Answer| wire::nodes(a, center).is_ok_and(|n| !n.is_empty());
-        works && (self.role == ServerRole::Data || any("/digest/data/node/query", &listed))
+        metas.iter().any(|&meta| {
+            let Some(health) = get(meta, "/health/check").filter(|a| a.status == 200) else { return false };
+            let works = match self.line {
+                ServerLine::V5 => true,
+                ServerLine::V6 => v6::meta_health(&health).is_ok_and(|h| h.leads && h.warm),
+            };
+            // Only a meta that works is asked for more: see the image's entrypoint.
+            works
+                && (self.role == ServerRole::Data
+                    || get(meta, "/digest/data/node/query")
+                        .and_then(|a| wire::nodes(&a, center).ok())
+                        .is_some_and(|nodes| !nodes.is_empty()))
+        })
     }
 }
