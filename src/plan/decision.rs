@@ -43,7 +43,7 @@ pub struct Decision {
 pub enum Wake {
     /// At once: the state that was written leads on.
     Now,
-    /// Very soon: nobody is served before this is over.
+    /// Very soon: nobody is served, a meta is missing in its group, or a command to a server is to show.
     Hurried,
     /// Soon: something is under way.
     Soon,

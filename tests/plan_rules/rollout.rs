@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, Reason, RolloutState};
-use sofa_operator::observe::{Actor, Fact, GroupView, Member, Unknown};
+use sofa_operator::observe::{Actor, Fact, GroupView, Member, PodPhase, Trouble, Unknown};
 use sofa_operator::plan::{Admission, Command, Decision, TemplateChoice, Wake};
 use sofa_operator::types::Moment;
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
-use crate::{act, at_rest, decide, first_wait, is_done, remembered, state, stopped};
+use crate::{act, at_rest, decide, first_wait, is_done, pod, remembered, state, stopped};
 
 /// What is still to be written down is looked at soon, though nothing else is to be done.
 #[test]
@@ -23,9 +23,10 @@ fn a_mark_that_is_to_be_written_is_no_slow_wake() {
     assert_eq!(cluster.reconcile().wake, Wake::Slowly);
 }
 
-/// While nobody is served it is looked often, for two minutes; a rollout is looked at at the usual pace.
+/// While nobody is served or a meta starts, for two minutes, and for ten seconds after a command to a server it is looked often; not
+/// after a halt, and not for a meta that ends again and again.
 #[test]
-fn a_first_start_is_looked_at_often() {
+fn a_first_start_a_command_and_a_meta_that_starts_are_looked_at_often() {
     let mut cluster = Cluster::nothing_yet();
     cluster.until("the metas start", |_, d| matches!(d.command, Some(Command::ReleasePods { .. })));
     cluster.wait(Duration::from_secs(1));
@@ -35,9 +36,34 @@ fn a_first_start_is_looked_at_often() {
     assert_eq!(decide(&cluster, &begins.memory, |_| {}).wake, Wake::Soon);
     let mut cluster = at_rest();
     cluster.change_template("t2");
+    let before = cluster.group.clone();
     let told =
         cluster.until("the group is told", |_, d| matches!(d.command, Some(Command::ChangePeer { .. })));
-    assert_eq!(told.wake, Wake::Soon);
+    assert_eq!(told.wake, Wake::Hurried);
+    // It does not show.
+    cluster.group = before;
+    for (seconds, wake) in [(9, Wake::Hurried), (1, Wake::Soon)] {
+        cluster.wait(Duration::from_secs(seconds));
+        let waits = decide(&cluster, &remembered(&cluster), |world| {
+            for pod in world.kubernetes.pods.values_mut() {
+                pod.started = Some(cluster.now.before(Duration::from_mins(9)));
+            }
+        });
+        assert_eq!((act(&waits), waits.wake), (Some(ActKind::ChangePeer), wake));
+    }
+    let meta = Member::new(META, 2);
+    let (cluster, memory) = (at_rest(), remembered(&at_rest()));
+    for (seconds, trouble, wake) in
+        [(100, None, Wake::Hurried), (120, None, Wake::Soon), (100, Some(Trouble::Crash), Wake::Soon)]
+    {
+        let decision = decide(&cluster, &memory, |world| {
+            let starting = pod(world, meta);
+            (starting.phase, starting.trouble) = (PodPhase::Starting, trouble);
+            starting.started = Some(cluster.now.before(Duration::from_secs(seconds)));
+            world.metas.insert(meta, Fact::unknown(Unknown::Refused, cluster.now));
+        });
+        assert_eq!(decision.wake, wake, "a meta that started {seconds} s ago, {trouble:?}");
+    }
 }
 
 /// A role's StatefulSet gets the new template when its turn has come and not before: a pod that is lost meanwhile comes back
