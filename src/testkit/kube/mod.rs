@@ -10,7 +10,7 @@
 mod budget;
 mod cache;
 mod crash;
-mod json;
+pub(in crate::testkit) mod json;
 mod lifecycle;
 mod merge;
 mod nodes;

@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
+use super::kube::json::text;
 use super::kube::{Started, Workload};
 use super::world::Processes;
 use super::{Millis, Signal};
@@ -94,10 +95,6 @@ pub struct ServicePods {
     ids: u64,
     now: Millis,
     lines: Vec<(Millis, String)>,
-}
-
-fn text<'a>(pod: &'a Value, pointer: &str) -> &'a str {
-    pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn address(pod: &Value) -> Option<Ipv4Addr> {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::Value;
 
+use super::super::kube::json::text;
 use super::super::kube::{Started, Workload};
 use super::super::registry::{FakeRegistry, Reply, Request, ServerLine, ServerRole, VolumeId};
 use super::super::{Millis, Signal};
@@ -47,10 +48,6 @@ pub struct RegistryPods {
     asides: BTreeSet<(VolumeId, DnsLabel)>,
     now: Millis,
     lines: Vec<(Millis, String)>,
-}
-
-fn text<'a>(pod: &'a Value, pointer: &str) -> &'a str {
-    pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn address(pod: &Value) -> Option<Ipv4Addr> {
