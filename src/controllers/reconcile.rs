@@ -32,10 +32,16 @@ use crate::validate::{ClusterKind, Invalid, ValidCluster};
 pub struct Reconciled {
     /// When to look again, if nothing happens before. `None`: when something happens.
     pub again: Option<Duration>,
+    /// Whether it is looked again sooner than that where nobody else waits for a worker.
+    pub hurries: bool,
 }
 
-/// The pace where nobody should wait for long, unless the usual one is faster.
-const HURRIED_PACE: Duration = Duration::from_millis(300);
+impl Reconciled {
+    const fn when(again: Option<Duration>) -> Self {
+        Self { again, hurries: false }
+    }
+}
+
 /// A moment is rounded up by less than this.
 const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
@@ -60,19 +66,19 @@ pub(super) async fn reconcile<K: Kind>(
     let key = (K::KIND, namespace.to_owned(), name.to_owned());
     let Some(mut object) = read::<K>(context, namespace, name).await? else {
         forget(context, &key);
-        return Ok(Reconciled { again: None });
+        return Ok(Reconciled::when(None));
     };
     let own = Recorded::of(&object);
     match (own.deleting, is_held(&object)) {
         (true, false) => {
             forget(context, &key);
-            return Ok(Reconciled { again: None });
+            return Ok(Reconciled::when(None));
         }
         (false, false) => object = take_hold::<K>(context, &object).await?,
         (_, true) => {}
     }
     if let Some(span) = until_facts_count(&own.status) {
-        return Ok(Reconciled { again: Some(span) });
+        return Ok(Reconciled::when(Some(span)));
     }
     let past_the_caches = is_acting(&own) || is_under_way(&own) && context.listings.is_due(&key, now());
     if !past_the_caches {
@@ -90,7 +96,7 @@ pub(super) async fn reconcile<K: Kind>(
         Looked::Missing(valid) => {
             let status = waits_for(&valid.common().waiting, &own.status, own.generation, now());
             write(context, &object, &own.status, &status).await?;
-            Reconciled { again: Some(context.settings.fast_pace * 5) }
+            Reconciled::when(Some(context.settings.fast_pace * 5))
         }
         Looked::Planned(planned) => act(context, &object, &planned).await?,
     };
@@ -245,16 +251,16 @@ fn again<K: Kind>(context: &Context, planned: &Planned<K>, outcome: Option<&Outc
     let span = match (outcome, planned.decision.wake) {
         (Some(Outcome { did: Did::Outdated(_), .. }), _) => Duration::from_millis(50),
         (_, Wake::Now) => Duration::from_millis(1),
-        // What was refused is not sent again that fast.
-        (Some(Outcome { did: Did::Refused(_), .. }), Wake::Hurried) | (_, Wake::Soon) => settings.fast_pace,
-        (_, Wake::Hurried) => settings.fast_pace.min(HURRIED_PACE),
+        (_, Wake::Hurried | Wake::Soon) => settings.fast_pace,
         (_, Wake::Slowly) => jittered(settings.slow_pace, &planned.own.uid),
         (_, Wake::At(at)) => at.since(now()).clamp(Duration::from_millis(50), settings.slow_pace),
     };
     if planned.decision.finished && outcome.is_some() {
-        return Reconciled { again: None };
+        return Reconciled::when(None);
     }
-    Reconciled { again: Some(span) }
+    // What was refused is not sent again that fast.
+    let refused = matches!(outcome, Some(Outcome { did: Did::Refused(_) | Did::Outdated(_), .. }));
+    Reconciled { again: Some(span), hurries: planned.decision.wake == Wake::Hurried && !refused }
 }
 
 /// A pace that differs by up to a tenth from cluster to cluster: hundreds are not looked at in one moment.
@@ -272,12 +278,12 @@ async fn refuse<K: Kind>(
 ) -> Result<Reconciled, Failure> {
     if own.deleting {
         let_go::<K>(context, object).await?;
-        return Ok(Reconciled { again: None });
+        return Ok(Reconciled::when(None));
     }
     let status = stalled_by(problems, &own.status, own.generation, now());
     write(context, object, &own.status, &status).await?;
     // The servers that run are looked at again when the spec is corrected.
-    Ok(Reconciled { again: Some(context.settings.slow_pace) })
+    Ok(Reconciled::when(Some(context.settings.slow_pace)))
 }
 
 async fn write(

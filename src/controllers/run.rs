@@ -28,6 +28,8 @@ use crate::kube_io::{Woken, api};
 
 /// What is kept of a cluster between its reconciles: its name. Everything else is read.
 type Meta<K> = PartialObjectMeta<<K as Kind>::Object>;
+/// The pace where nobody should wait for long.
+const HURRIED_PACE: Duration = Duration::from_millis(300);
 /// After a conflict somebody was faster: at once again.
 const AFTER_CONFLICT: Duration = Duration::from_millis(100);
 /// After a failure, at first; then twice as long each time.
@@ -173,8 +175,9 @@ async fn one<K: Kind>(
         let failures = Arc::clone(&failures);
         let (stop, under_way, workers) = (stop.clone(), Arc::clone(&under_way), workers.clone());
         Box::pin(async move {
-            let key = key_of(&*meta);
+            let (key, waits) = (key_of(&*meta), Instant::now());
             let _worker = workers.next(&key).await;
+            let waited = waits.elapsed();
             let _counted = UnderWay::begin(&under_way);
             if stop.is_cancelled() {
                 return Ok(Action::await_change());
@@ -188,7 +191,9 @@ async fn one<K: Kind>(
                         workers.forget(&key);
                     }
                     failures.count(key, false);
-                    Ok(done.again.map_or_else(Action::await_change, Action::requeue))
+                    let pace =
+                        if done.hurries && waited < HURRIED_PACE { HURRIED_PACE } else { Duration::MAX };
+                    Ok(done.again.map_or_else(Action::await_change, |again| Action::requeue(again.min(pace))))
                 }
                 Err(failure) => {
                     tracing::warn!(%failure, "a reconcile ended early");

@@ -2,22 +2,52 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::run::Key;
+
+/// How long a look at what is under way waits for those at new specs.
+const LONGEST_YIELD: Duration = Duration::from_secs(2);
 
 /// Who waits longest is next. The queue of kube would take any one of those that wait, always the same ones first, and while
 /// there is more to do than is done somebody would wait for minutes.
 ///
-/// Whoever has a new spec may take one of a few workers more, also when it waits already: a person who changes one cluster
-/// does not wait for the rollouts of hundreds.
+/// Whoever has a new spec may take one of a few workers more, also when it waits already, and for a while nobody else begins: a
+/// person who changes one cluster does not wait for the rollouts of hundreds.
 #[derive(Debug, Clone)]
 pub(super) struct Workers {
     all: Arc<Semaphore>,
     for_edited: Arc<Semaphore>,
     /// Tells the one that waits, or the next that will, of a new spec.
     edits: Arc<Mutex<HashMap<Key, Arc<Notify>>>>,
+    /// How many with a new spec wait for a worker, or have one.
+    edited: Arc<watch::Sender<usize>>,
+}
+
+/// A worker, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Worker<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
+    _edited: Option<Edited>,
+}
+
+/// One with a new spec.
+#[derive(Debug)]
+struct Edited(Arc<watch::Sender<usize>>);
+
+impl Edited {
+    fn begin(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|n| *n += 1);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Edited {
+    fn drop(&mut self) {
+        self.0.send_modify(|n| *n -= 1);
+    }
 }
 
 impl Workers {
@@ -27,6 +57,7 @@ impl Workers {
             all: Arc::new(Semaphore::new(many)),
             for_edited: Arc::new(Semaphore::new(many.div_ceil(2))),
             edits: Arc::default(),
+            edited: Arc::default(),
         }
     }
 
@@ -41,19 +72,27 @@ impl Workers {
     }
 
     /// A worker, when it is this one's turn.
-    pub(super) async fn next(&self, key: &Key) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn next(&self, key: &Key) -> Worker<'_> {
         let edit = self.edit_of(key);
-        let mut turn = std::pin::pin!(self.all.acquire());
+        let usual = async {
+            let permit = self.all.acquire().await;
+            let mut edited = self.edited.subscribe();
+            // Whoever waits in vain goes on.
+            let _yielded = tokio::time::timeout(LONGEST_YIELD, edited.wait_for(|n| *n == 0)).await;
+            permit
+        };
         // They are never closed.
         tokio::select! {
             biased;
             () = edit.notified() => {}
-            permit = &mut turn => return permit.ok(),
+            permit = usual => return Worker { _permit: permit.ok(), _edited: None },
         }
-        tokio::select! {
-            permit = turn => permit.ok(),
-            permit = self.for_edited.acquire() => permit.ok(),
-        }
+        let edited = Edited::begin(&self.edited);
+        let permit = tokio::select! {
+            permit = self.all.acquire() => permit,
+            permit = self.for_edited.acquire() => permit,
+        };
+        Worker { _permit: permit.ok(), _edited: Some(edited) }
     }
 
     fn edit_of(&self, key: &Key) -> Arc<Notify> {
@@ -64,8 +103,6 @@ impl Workers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::stream::{self, StreamExt};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use kube::ResourceExt;
@@ -131,11 +168,32 @@ mod tests {
             workers.edited(&edited);
         };
         let (turn, ()) = tokio::join!(wait, edit);
-        assert!(turn.is_ok_and(|turn| turn.is_some()), "it waits already");
+        assert!(turn.is_ok(), "it waits already");
+        drop(turn);
         workers.edited(&edited);
         let again = tokio::time::timeout(soon, workers.next(&edited)).await;
         assert!(again.is_ok(), "it was told before");
         assert!(tokio::time::timeout(soon, workers.next(&edited)).await.is_err(), "one look for each edit");
         assert!(tokio::time::timeout(soon, workers.next(&other)).await.is_err(), "nobody else");
+    }
+
+    /// While a new spec is looked at nobody else begins, but not for ever.
+    #[tokio::test(start_paused = true)]
+    async fn the_others_wait_for_a_new_spec_and_not_for_long() {
+        let workers = Workers::new(4);
+        let key = |name: &str| ("a".to_owned(), name.to_owned());
+        workers.edited(&key("edited"));
+        let edited = workers.next(&key("edited")).await;
+        let soon = Duration::from_millis(10);
+        assert!(tokio::time::timeout(soon, workers.next(&key("other"))).await.is_err(), "it yields");
+        let over = async {
+            tokio::time::sleep(soon).await;
+            drop(edited);
+        };
+        let other = async { tokio::time::timeout(soon * 2, workers.next(&key("other"))).await };
+        assert!(tokio::join!(over, other).1.is_ok(), "that look is over");
+        workers.edited(&key("edited"));
+        let _hangs = workers.next(&key("edited")).await;
+        assert!(tokio::time::timeout(LONGEST_YIELD + soon, workers.next(&key("other"))).await.is_ok());
     }
 }

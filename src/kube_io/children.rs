@@ -15,10 +15,10 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
@@ -26,9 +26,10 @@ use tokio::sync::watch;
 use super::ledger::{ChildKey, Ledger};
 use super::referrers::{Reference, Referrers, Refers, Registry};
 use super::slim;
-use super::table::{Change, Table};
+use super::table::Table;
+use super::told::{Change, Kept, Told};
 use crate::api::http_route::HttpRoute;
-use crate::api::objects::{APP, CLUSTER, OPERATOR, REGISTRY_APP};
+use crate::api::objects::{OPERATOR, REGISTRY_APP};
 use crate::api::v1alpha1::{DrmCluster, SchedulerCluster};
 
 /// How many objects a list brings at a time: what is read of one is kept, the rest is dropped at once.
@@ -155,15 +156,19 @@ impl Children {
     pub async fn follow(&self, client: &Client, scope: &Scope, ready: watch::Sender<bool>) {
         let mut watches: Vec<BoxFuture<'_, ()>> = Vec::new();
         let nodes = Api::<Node>::all(client.clone());
-        watches.push(Box::pin(self.watch(nodes, everything(), slim::node, |change| {
+        let kept = |node| Told::keeping(&slim::node(node));
+        watches.push(Box::pin(self.watch(nodes, everything(), kept, |change| {
             self.nodes.change(None, change);
         })));
         for part in scope.parts() {
-            watches.push(self.tabled(client, part.clone(), &self.pods, slim::pod));
-            watches.push(self.tabled(client, part.clone(), &self.claims, slim::claim));
+            let kept = |pod| Told::keeping(&slim::pod(pod));
+            watches.push(self.tabled(client, part.clone(), &self.pods, kept));
+            let kept = |claim| Told::keeping(&slim::claim(claim));
+            watches.push(self.tabled(client, part.clone(), &self.claims, kept));
             let at = part.clone();
             let sets = api(client, part.as_deref());
-            watches.push(Box::pin(self.watch(sets, ours(), slim::stateful_set, move |change| {
+            let kept = |set| Told::keeping(&slim::stateful_set(set));
+            watches.push(Box::pin(self.watch(sets, ours(), kept, move |change| {
                 let _noted = self.note::<StatefulSet, _>(at.as_deref(), &change);
                 self.wake_all(self.stateful_sets.change(at.as_deref(), change));
             })));
@@ -193,19 +198,19 @@ impl Children {
         client: &Client,
         namespace: Option<String>,
         table: &'a Table<K>,
-        slim: fn(K) -> K,
+        kept: fn(K) -> Told<Kept<K>>,
     ) -> BoxFuture<'a, ()>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
             + Clone
-            + PartialEq
+            + Serialize
             + DeserializeOwned
             + Debug
             + Send
             + 'static,
     {
         let objects = api(client, namespace.as_deref());
-        Box::pin(self.watch(objects, ours(), slim, move |change| {
+        Box::pin(self.watch(objects, ours(), kept, move |change| {
             self.wake_all(table.change(namespace.as_deref(), change));
         }))
     }
@@ -224,7 +229,7 @@ impl Children {
     {
         let metas: Api<PartialObjectMeta<K>> = api(&client, namespace.as_deref());
         let note = |change| self.wake_all(self.note::<K, _>(namespace.as_deref(), &change));
-        self.watch_counted(metas, ours(), slim::meta::<K>, counts, note).await;
+        self.watch_counted(metas, ours(), |meta| Told::of(&meta), counts, note).await;
     }
 
     /// Follows the metadata of a kind that not every cluster has, from when this one has it.
@@ -270,12 +275,12 @@ impl Children {
     }
 
     /// Follows one kind, and counts its first list.
-    async fn watch<K>(
+    async fn watch<K, T>(
         &self,
         api: Api<K>,
         config: watcher::Config,
-        slim: fn(K) -> K,
-        tell: impl FnMut(Change<K>),
+        slim: fn(K) -> T,
+        tell: impl FnMut(Change<T>),
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
@@ -283,13 +288,13 @@ impl Children {
     }
 
     /// Follows one kind; whether its first list is one of those that are waited for is `counts`.
-    async fn watch_counted<K>(
+    async fn watch_counted<K, T>(
         &self,
         api: Api<K>,
         config: watcher::Config,
-        slim: fn(K) -> K,
+        slim: fn(K) -> T,
         counts: bool,
-        mut tell: impl FnMut(Change<K>),
+        mut tell: impl FnMut(Change<T>),
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
@@ -316,42 +321,38 @@ impl Children {
     }
 
     /// Notes the stamps of these objects; gives back whose objects are no longer as they were.
-    fn note<K: Resource<DynamicType = ()>, O: Resource>(
+    fn note<K: Resource<DynamicType = ()>, T>(
         &self,
         namespace: Option<&str>,
-        change: &Change<O>,
-    ) -> Vec<ObjectMeta> {
+        change: &Change<Told<T>>,
+    ) -> Vec<Woken> {
         let kind = K::kind(&()).into_owned();
-        let key = |meta: &ObjectMeta| ChildKey {
+        let key = |object: &Told<T>| ChildKey {
             kind: kind.clone(),
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: meta.name.clone().unwrap_or_default(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        };
+        let noted = |object: &Told<T>| {
+            self.ledger.seen(key(object), object.seen.clone()).then(|| object.woken()).flatten()
         };
         match change {
             Change::All(objects) => {
-                let there: HashSet<ChildKey> = objects.iter().map(|o| key(o.meta())).collect();
+                let there: HashSet<ChildKey> = objects.iter().map(key).collect();
                 self.ledger.only(&kind, namespace, &there);
-                let changed = objects.iter().map(Resource::meta).filter(|m| self.ledger.seen(key(m), m));
-                changed.cloned().collect()
+                objects.iter().filter_map(noted).collect()
             }
-            Change::One(object) => {
-                let meta = object.meta();
-                if self.ledger.seen(key(meta), meta) { vec![meta.clone()] } else { Vec::new() }
-            }
+            Change::One(object) => noted(object).into_iter().collect(),
             Change::Gone(object) => {
-                self.ledger.gone(&key(object.meta()));
-                vec![object.meta().clone()]
+                self.ledger.gone(&key(object));
+                object.woken().into_iter().collect()
             }
         }
     }
 
-    fn wake_all(&self, changed: Vec<ObjectMeta>) {
-        for meta in changed {
-            let label = |key: &str| meta.labels.as_ref().and_then(|l| l.get(key)).cloned();
-            let (Some(software), Some(cluster)) = (label(APP), label(CLUSTER)) else { continue };
-            let namespace = meta.namespace.unwrap_or_default();
+    fn wake_all(&self, changed: Vec<Woken>) {
+        for woken in changed {
             // Nobody listens any more when the operator stops.
-            let _sent = self.wake.send(Woken { software, namespace, cluster });
+            let _sent = self.wake.send(woken);
         }
     }
 }

@@ -8,7 +8,7 @@ use kube::core::ApiResource;
 use serde_json::{Value, json};
 
 use super::error::KubeError;
-use super::ledger::{ChildKey, Ledger};
+use super::ledger::{ChildKey, Ledger, Seen};
 use super::objects::{Objects, Orphan, kind, kind_of};
 use crate::api::http_route::HttpRoute;
 use crate::types::{covers, fingerprint};
@@ -88,7 +88,7 @@ impl Writer<'_> {
     fn note(&self, key: &ChildKey, object: &Value, mark: String) {
         let meta = object.get("metadata").cloned().unwrap_or_default();
         if let Ok(meta) = serde_json::from_value(meta) {
-            self.ledger.right(key, &meta, mark);
+            self.ledger.right(key.clone(), Seen::of(&meta), mark);
         }
     }
 }

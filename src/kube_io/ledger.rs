@@ -3,6 +3,7 @@
 //!
 //! With it nothing is sent, and nothing read, for what is already so; and a hand that edits an object is noticed.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,17 +21,37 @@ pub struct ChildKey {
     pub name: String,
 }
 
-/// What is known of an object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Known {
-    /// Its stamp, as the last event or answer said. `None`: it is not there, as far as is known.
-    stamp: Option<u64>,
+/// What an event or an answer says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// A stamp of what an operator writes of it.
+    stamp: u64,
     /// The uid of the cluster that owns it.
-    owner: Option<String>,
+    owner: Option<Box<str>>,
     /// Its own uid.
-    uid: Option<String>,
+    uid: Option<Box<str>>,
+}
+
+impl Seen {
+    /// What this metadata says.
+    #[must_use]
+    pub fn of(meta: &ObjectMeta) -> Self {
+        let owner = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
+        Self {
+            stamp: stamp(meta),
+            owner: owner.map(|o| o.uid.as_str().into()),
+            uid: meta.uid.as_deref().map(Into::into),
+        }
+    }
+}
+
+/// What is known of an object.
+#[derive(Debug)]
+struct Known {
+    /// What the last event or answer said.
+    seen: Seen,
     /// The stamp under which it was found to be as wanted, and the mark of what was wanted.
-    right: Option<(u64, String)>,
+    right: Option<(u64, Box<str>)>,
 }
 
 /// All objects that the operator has made.
@@ -41,8 +62,7 @@ pub struct Ledger {
 
 /// A stamp of what an operator writes of an object. Kinds with a status count the changes of their spec; of the others
 /// every change counts.
-#[must_use]
-pub(super) fn stamp(meta: &ObjectMeta) -> u64 {
+fn stamp(meta: &ObjectMeta) -> u64 {
     let mut hasher = DefaultHasher::new();
     match meta.generation {
         Some(generation) => generation.hash(&mut hasher),
@@ -64,18 +84,17 @@ impl Ledger {
     }
 
     /// It was seen. Whether it is another one than was known, or was changed.
-    pub fn seen(&self, key: ChildKey, meta: &ObjectMeta) -> bool {
-        let mut known = self.known();
-        let entry = known.entry(key).or_default();
-        let before = entry.stamp.replace(stamp(meta));
-        entry.owner = meta
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|o| o.controller == Some(true))
-            .map(|o| o.uid.clone());
-        entry.uid.clone_from(&meta.uid);
-        before != entry.stamp
+    pub fn seen(&self, key: ChildKey, seen: Seen) -> bool {
+        match self.known().entry(key) {
+            Entry::Occupied(mut known) => {
+                let before = std::mem::replace(&mut known.get_mut().seen, seen).stamp;
+                before != known.get().seen.stamp
+            }
+            Entry::Vacant(new) => {
+                new.insert(Known { seen, right: None });
+                true
+            }
+        }
     }
 
     /// It is gone.
@@ -90,29 +109,29 @@ impl Ledger {
     }
 
     /// It was found to be as wanted.
-    pub fn right(&self, key: &ChildKey, meta: &ObjectMeta, mark: String) {
-        let _changed = self.seen(key.clone(), meta);
-        if let Some(entry) = self.known().get_mut(key) {
-            entry.right = Some((stamp(meta), mark));
-        }
+    pub fn right(&self, key: ChildKey, seen: Seen, mark: String) {
+        let right = Some((seen.stamp, mark.into()));
+        self.known().insert(key, Known { seen, right });
     }
 
     /// Whether it is known to be as wanted.
     #[must_use]
     pub fn is_right(&self, key: &ChildKey, mark: &str) -> bool {
         let known = self.known();
-        let Some(entry) = known.get(key) else { return false };
-        matches!((entry.stamp, &entry.right), (Some(now), Some((then, what))) if now == *then && what == mark)
+        let Some(Known { seen, right: Some((then, what)) }) = known.get(key) else { return false };
+        seen.stamp == *then && **what == *mark
     }
 
     /// What this cluster owns: each with its uid.
     #[must_use]
     pub fn owned_by(&self, namespace: &str, owner: &str) -> Vec<(ChildKey, String)> {
         let known = self.known();
-        let of = known.iter().filter(|(key, entry)| {
-            key.namespace == namespace && entry.owner.as_deref() == Some(owner) && entry.stamp.is_some()
-        });
-        of.filter_map(|(key, entry)| Some((key.clone(), entry.uid.clone()?))).collect()
+        let of = known.iter().filter(|(key, _)| key.namespace == namespace);
+        of.filter_map(|(key, entry)| {
+            let is_owned = entry.seen.owner.as_deref() == Some(owner);
+            Some((key.clone(), entry.seen.uid.as_deref().filter(|_| is_owned)?.to_owned()))
+        })
+        .collect()
     }
 }
 
@@ -137,12 +156,12 @@ mod tests {
     fn what_was_found_right_is_right_until_it_changes() {
         let ledger = Ledger::default();
         assert!(!ledger.is_right(&key(), "a"));
-        ledger.right(&key(), &meta("5", None), "a".to_owned());
+        ledger.right(key(), Seen::of(&meta("5", None)), "a".to_owned());
         assert!(ledger.is_right(&key(), "a"));
         assert!(!ledger.is_right(&key(), "b"), "something else is wanted");
-        ledger.seen(key(), &meta("5", None));
+        ledger.seen(key(), Seen::of(&meta("5", None)));
         assert!(ledger.is_right(&key(), "a"), "an event of what we wrote ourselves");
-        ledger.seen(key(), &meta("6", None));
+        ledger.seen(key(), Seen::of(&meta("6", None)));
         assert!(!ledger.is_right(&key(), "a"), "a hand was there");
     }
 
@@ -158,7 +177,7 @@ mod tests {
     #[test]
     fn a_new_list_forgets_what_is_not_in_it() {
         let ledger = Ledger::default();
-        ledger.seen(key(), &meta("5", None));
+        ledger.seen(key(), Seen::of(&meta("5", None)));
         ledger.only("ConfigMap", None, &HashSet::new());
         assert_eq!(ledger.known().len(), 1);
         ledger.only("Service", Some("other"), &HashSet::new());

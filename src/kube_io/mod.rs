@@ -15,6 +15,7 @@ mod pods;
 mod referrers;
 mod slim;
 mod table;
+mod told;
 
 pub(crate) use children::api;
 pub use children::{Children, Scope, Woken};

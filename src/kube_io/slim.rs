@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::{
     Pod, PodSpec, PodStatus, PodTemplateSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::PartialObjectMeta;
 
 /// The metadata by which an object is known, without what changes with every write.
 fn known(meta: ObjectMeta) -> ObjectMeta {
@@ -120,20 +119,23 @@ pub(super) fn node(node: Node) -> Node {
     }
 }
 
-/// The metadata of anything.
-pub(super) fn meta<K>(mut object: PartialObjectMeta<K>) -> PartialObjectMeta<K> {
-    object.metadata.managed_fields = None;
-    object
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::PodSchedulingGate;
+    use kube::Resource;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::kube_io::told::Told;
     use crate::observe::{Listed, PodPhase, RaftData, Trouble, read_kubernetes};
     use crate::types::Moment;
+
+    /// As it comes back from a table.
+    fn kept<K: Resource + Serialize + DeserializeOwned>(object: &K) -> K {
+        Told::keeping(object).kept.object().unwrap()
+    }
 
     /// A pod in all that may be read of it; `status` as its kubelet writes it.
     fn told(status: &Value) -> Pod {
@@ -175,7 +177,7 @@ mod tests {
                 let listed = Listed { pods: vec![pod], ..Listed::default() };
                 read_kubernetes("prod", &listed, Moment::from_millis(1_795_223_049_000))
             };
-            let (full, slim) = (read(told(status)), read(pod(told(status))));
+            let (full, slim) = (read(told(status)), read(kept(&pod(told(status)))));
             assert_eq!(slim, full, "{status}");
             let one = full.pods.into_values().next().unwrap();
             assert!(
@@ -210,7 +212,7 @@ mod tests {
                 let listed = Listed { pods: vec![pod], ..Listed::default() };
                 read_kubernetes("prod", &listed, Moment::from_millis(1)).pods.into_values().next().unwrap()
             };
-            assert_eq!((read(pod(full.clone())), phase), (read(full.clone()), read(full).phase));
+            assert_eq!((read(kept(&pod(full.clone()))), phase), (read(full.clone()), read(full).phase));
         }
         let size = json!({"requests": {"storage": "10Gi"}});
         let set: StatefulSet = serde_json::from_value(json!({
@@ -236,7 +238,7 @@ mod tests {
             "spec": {"resources": size, "storageClassName": "fast"},
         }))
         .unwrap();
-        let (slim_set, slim_home) = (stateful_set(set.clone()), claim(home.clone()));
+        let (slim_set, slim_home) = (kept(&stateful_set(set.clone())), kept(&claim(home.clone())));
         let read = |set: &StatefulSet, home: &PersistentVolumeClaim| {
             let listed =
                 Listed { stateful_sets: vec![set.clone()], claims: vec![home.clone()], ..Listed::default() };
