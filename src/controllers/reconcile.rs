@@ -42,6 +42,8 @@ impl Reconciled {
     }
 }
 
+/// The pace where nobody should wait for long.
+pub(super) const HURRIED_PACE: Duration = Duration::from_millis(300);
 /// A moment is rounded up by less than this.
 const LONGEST_ROUNDING: Duration = Duration::from_secs(1);
 
@@ -63,7 +65,7 @@ pub(super) async fn reconcile<K: Kind>(
     namespace: &str,
     name: &str,
 ) -> Result<Reconciled, Failure> {
-    let key = (K::KIND, namespace.to_owned(), name.to_owned());
+    let (key, started) = ((K::KIND, namespace.to_owned(), name.to_owned()), Instant::now());
     let Some(mut object) = read::<K>(context, namespace, name).await? else {
         forget(context, &key);
         return Ok(Reconciled::when(None));
@@ -87,7 +89,10 @@ pub(super) async fn reconcile<K: Kind>(
             && changes_nothing(context, planned)?
         {
             context.metrics.noted(&planned.valid.common().identity, &planned.own.status);
-            return Ok(again(context, planned, None));
+            let mut done = again(context, planned, None);
+            // Where a look itself takes long, more of them would only be in each other's way.
+            done.hurries &= started.elapsed() < HURRIED_PACE;
+            return Ok(done);
         }
     }
     let began = now();

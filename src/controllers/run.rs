@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::drm::Drm;
 use super::kind::Kind;
-use super::reconcile::reconcile;
+use super::reconcile::{HURRIED_PACE, reconcile};
 use super::registry::Registry;
 use super::scheduler::Schedulers;
 use super::workers::Workers;
@@ -28,8 +28,6 @@ use crate::kube_io::{Woken, api};
 
 /// What is kept of a cluster between its reconciles: its name. Everything else is read.
 type Meta<K> = PartialObjectMeta<<K as Kind>::Object>;
-/// The pace where nobody should wait for long.
-const HURRIED_PACE: Duration = Duration::from_millis(300);
 /// After a conflict somebody was faster: at once again.
 const AFTER_CONFLICT: Duration = Duration::from_millis(100);
 /// After a failure, at first; then twice as long each time.
