@@ -96,7 +96,9 @@ pub(super) async fn reconcile<K: Kind>(
         }
     }
     let began = now();
-    let done = match look::<K>(context, &object, Source::Server).await? {
+    let looked = look::<K>(context, &object, Source::Server).await?;
+    let quick = started.elapsed() < HURRIED_PACE;
+    let mut done = match looked {
         Looked::Invalid(problems) => refuse::<K>(context, &object, &own, &problems).await?,
         Looked::Missing(valid) => {
             let status = waits_for(&valid.common().waiting, &own.status, own.generation, now());
@@ -105,6 +107,7 @@ pub(super) async fn reconcile<K: Kind>(
         }
         Looked::Planned(planned) => act(context, &object, &planned).await?,
     };
+    done.hurries &= quick;
     if done.again.is_none() {
         forget(context, &key);
     } else {

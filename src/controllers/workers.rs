@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::time::Instant;
 
 use super::run::Key;
 
-/// How long a look at what is under way waits for those at new specs.
+/// How long a look at what is under way waits for those at new specs, and how long one of these is waited for.
 const LONGEST_YIELD: Duration = Duration::from_secs(2);
 
 /// Who waits longest is next. The queue of kube would take any one of those that wait, always the same ones first, and while
@@ -22,8 +23,22 @@ pub(super) struct Workers {
     for_edited: Arc<Semaphore>,
     /// Tells the one that waits, or the next that will, of a new spec.
     edits: Arc<Mutex<HashMap<Key, Arc<Notify>>>>,
-    /// How many with a new spec wait for a worker, or have one.
-    edited: Arc<watch::Sender<usize>>,
+    edited: Arc<watch::Sender<EditedNow>>,
+}
+
+/// Clusters with a new spec that wait for a worker, or have one.
+#[derive(Debug, Default)]
+struct EditedNow {
+    count: usize,
+    /// When the last of them began to wait.
+    last: Option<Instant>,
+}
+
+impl EditedNow {
+    /// Until when the others wait, if nothing happens before. One that hangs is not waited for again and again.
+    fn until(&self) -> Option<Instant> {
+        self.last.filter(|_| self.count > 0).map(|last| last + LONGEST_YIELD)
+    }
 }
 
 /// A worker, until it is dropped.
@@ -35,18 +50,18 @@ pub(super) struct Worker<'a> {
 
 /// One with a new spec.
 #[derive(Debug)]
-struct Edited(Arc<watch::Sender<usize>>);
+struct Edited(Arc<watch::Sender<EditedNow>>);
 
 impl Edited {
-    fn begin(count: &Arc<watch::Sender<usize>>) -> Self {
-        count.send_modify(|n| *n += 1);
-        Self(Arc::clone(count))
+    fn begin(all: &Arc<watch::Sender<EditedNow>>) -> Self {
+        all.send_modify(|now| *now = EditedNow { count: now.count + 1, last: Some(Instant::now()) });
+        Self(Arc::clone(all))
     }
 }
 
 impl Drop for Edited {
     fn drop(&mut self) {
-        self.0.send_modify(|n| *n -= 1);
+        self.0.send_modify(|now| now.count -= 1);
     }
 }
 
@@ -76,9 +91,16 @@ impl Workers {
         let edit = self.edit_of(key);
         let usual = async {
             let permit = self.all.acquire().await;
+            let longest = Instant::now() + LONGEST_YIELD;
             let mut edited = self.edited.subscribe();
-            // Whoever waits in vain goes on.
-            let _yielded = tokio::time::timeout(LONGEST_YIELD, edited.wait_for(|n| *n == 0)).await;
+            loop {
+                let Some(until) = edited.borrow_and_update().until() else { break };
+                let over = tokio::time::sleep_until(until.min(longest));
+                tokio::select! {
+                    () = over => break,
+                    _ = edited.changed() => {}
+                }
+            }
             permit
         };
         // They are never closed.
@@ -194,6 +216,15 @@ mod tests {
         assert!(tokio::join!(over, other).1.is_ok(), "that look is over");
         workers.edited(&key("edited"));
         let _hangs = workers.next(&key("edited")).await;
-        assert!(tokio::time::timeout(LONGEST_YIELD + soon, workers.next(&key("other"))).await.is_ok());
+        let many = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        let looks = many.map(|name| {
+            let workers = &workers;
+            async move {
+                let _worker = workers.next(&key(name)).await;
+                tokio::time::sleep(soon).await;
+            }
+        });
+        let all = futures::future::join_all(looks);
+        assert!(tokio::time::timeout(LONGEST_YIELD + soon * 4, all).await.is_ok(), "it is waited for once");
     }
 }

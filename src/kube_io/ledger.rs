@@ -126,12 +126,10 @@ impl Ledger {
     #[must_use]
     pub fn owned_by(&self, namespace: &str, owner: &str) -> Vec<(ChildKey, String)> {
         let known = self.known();
-        let of = known.iter().filter(|(key, _)| key.namespace == namespace);
-        of.filter_map(|(key, entry)| {
-            let is_owned = entry.seen.owner.as_deref() == Some(owner);
-            Some((key.clone(), entry.seen.uid.as_deref().filter(|_| is_owned)?.to_owned()))
-        })
-        .collect()
+        let of = known
+            .iter()
+            .filter(|(key, known)| key.namespace == namespace && known.seen.owner.as_deref() == Some(owner));
+        of.filter_map(|(key, known)| Some((key.clone(), known.seen.uid.as_deref()?.to_owned()))).collect()
     }
 }
 

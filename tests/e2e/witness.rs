@@ -12,12 +12,15 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::field::Field;
-use crate::harness::{eventually, is_ready};
+use crate::harness::{Reply, eventually, is_ready};
 use crate::verdict::{self, Moment, Pod, Stop, Told, role};
 
 /// How often it looks; the peers and volumes of the metas, which change slowly, every so many looks.
 const LOOK: Duration = Duration::from_millis(100);
-const LOOKS_AT_METAS: u32 = 5;
+const LOOKS_AT_METAS: u32 = 3;
+/// How long a server may take to answer: the API server itself waits for half a minute for a pod that has just gone, and nothing
+/// would be seen meanwhile.
+const ANSWER: Duration = Duration::from_secs(2);
 /// `verdict::role` of a SessionServer and of a MetaServer.
 const SESSION: usize = 2;
 const META: usize = 0;
@@ -146,20 +149,23 @@ fn told(object: &Value) -> Told {
     }
 }
 
+/// What a server answers, if it does so in time.
+async fn ask(field: &Field, pod: &str, port: u16, path: &str) -> Option<Reply> {
+    let reply = tokio::time::timeout(ANSWER, field.ground.get(pod, port, path)).await.ok()?;
+    reply.ok().filter(|r| r.status == 200)
+}
+
 async fn is_closed(field: &Field, session: &str) -> Option<bool> {
-    let said =
-        field.ground.get(session, 9603, "/digest/pushSwitch").await.ok().filter(|r| r.status == 200)?;
+    let said = ask(field, session, 9603, "/digest/pushSwitch").await?;
     Some(said.body.contains("closed") || said.json()["stopPush"] == "true")
 }
 
 /// The peers of the first meta that leads. What it is asked is its own raft configuration, which needs no store.
 async fn peers(field: &Field, metas: &[String]) -> Option<BTreeSet<String>> {
     for meta in metas {
-        let health = field.ground.get(meta, 9615, "/health/check").await.ok()?;
+        let Some(health) = ask(field, meta, 9615, "/health/check").await else { continue };
         if health.body.contains("raftStatus:Leader") {
-            let peers =
-                field.ground.get(meta, 9615, "/manage/queryPeer").await.ok().filter(|r| r.status == 200)?;
-            return serde_json::from_str(&peers.body).ok();
+            return serde_json::from_str(&ask(field, meta, 9615, "/manage/queryPeer").await?.body).ok();
         }
     }
     None

@@ -88,7 +88,8 @@ impl Script {
         })
     }
 
-    /// Data wait for a working meta (6.x: a warm leader), sessions for a listed data node too.
+    /// Data wait for a working meta (6.x: a warm leader), sessions for a listed data node too. Not here: that data of 5.x wait until
+    /// the data nodes that are listed answer, and that a session of 6.x is content with a leader that has gone since.
     fn others_are_ready(&self, registry: &mut FakeRegistry, metas: &[Ipv4Addr], now: Millis) -> bool {
         let mut get = |meta, path| {
             let reply = registry.http_at_once(now, &Request::get(meta, 9615, path));
