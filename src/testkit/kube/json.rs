@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 /// What is at a JSON pointer without escapes: `Value::pointer` copies each of its parts for them.
 pub(in crate::testkit) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    debug_assert!(!pointer.contains('~'), "{pointer} has an escape");
     pointer.split('/').skip(1).try_fold(value, |inside, part| match inside {
         Value::Object(fields) => fields.get(part),
         Value::Array(items) => items.get(part.parse::<usize>().ok()?),

@@ -29,6 +29,9 @@ pub(super) fn is_ready(pod: &Value) -> bool {
         .any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True")
 }
 
+/// The label with the number of a pod of a StatefulSet.
+const POD_INDEX: &str = "apps.kubernetes.io/pod-index";
+
 impl FakeCluster {
     pub(super) fn step_statefulsets(&mut self) {
         for key in self.keys("apps/StatefulSet") {
@@ -70,7 +73,7 @@ impl FakeCluster {
             }
         }
         for pod in self.pods_of(object) {
-            let ordinal = text(&pod, "/metadata/labels/apps.kubernetes.io~1pod-index").parse::<u64>();
+            let ordinal = pod["metadata"]["labels"][POD_INDEX].as_str().unwrap_or_default().parse::<u64>();
             let too_many = ordinal.is_ok_and(|o| o >= wanted);
             if too_many && text(&pod, "/metadata/deletionTimestamp").is_empty() {
                 self.delete_pod(&Key::of(&pod), None);
@@ -106,7 +109,7 @@ impl FakeCluster {
         let labels = [
             ("controller-revision-hash", revision(owner)),
             ("statefulset.kubernetes.io/pod-name", name.clone()),
-            ("apps.kubernetes.io/pod-index", ordinal.to_string()),
+            (POD_INDEX, ordinal.to_string()),
         ];
         for (label, value) in labels {
             set(&mut pod, &["metadata", "labels", label], value.into());
