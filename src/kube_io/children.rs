@@ -27,7 +27,7 @@ use super::ledger::{ChildKey, Ledger};
 use super::referrers::{Reference, Referrers, Refers, Registry};
 use super::slim;
 use super::table::Table;
-use super::told::{Change, Kept, Told};
+use super::told::{Change, Told};
 use crate::api::http_route::HttpRoute;
 use crate::api::objects::{OPERATOR, REGISTRY_APP};
 use crate::api::v1alpha1::{DrmCluster, SchedulerCluster};
@@ -161,10 +161,8 @@ impl Children {
             self.nodes.change(None, change);
         })));
         for part in scope.parts() {
-            let kept = |pod| Told::keeping(&slim::pod(pod));
-            watches.push(self.tabled(client, part.clone(), &self.pods, kept));
-            let kept = |claim| Told::keeping(&slim::claim(claim));
-            watches.push(self.tabled(client, part.clone(), &self.claims, kept));
+            watches.push(self.tabled(client, part.clone(), &self.pods, slim::pod));
+            watches.push(self.tabled(client, part.clone(), &self.claims, slim::claim));
             let at = part.clone();
             let sets = api(client, part.as_deref());
             let kept = |set| Told::keeping(&slim::stateful_set(set));
@@ -198,7 +196,7 @@ impl Children {
         client: &Client,
         namespace: Option<String>,
         table: &'a Table<K>,
-        kept: fn(K) -> Told<Kept<K>>,
+        slim: fn(K) -> K,
     ) -> BoxFuture<'a, ()>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -210,6 +208,7 @@ impl Children {
             + 'static,
     {
         let objects = api(client, namespace.as_deref());
+        let kept = move |object| Told::keeping(&slim(object));
         Box::pin(self.watch(objects, ours(), kept, move |change| {
             self.wake_all(table.change(namespace.as_deref(), change));
         }))
@@ -279,7 +278,7 @@ impl Children {
         &self,
         api: Api<K>,
         config: watcher::Config,
-        slim: fn(K) -> T,
+        slim: impl Fn(K) -> T,
         tell: impl FnMut(Change<T>),
     ) where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -292,7 +291,7 @@ impl Children {
         &self,
         api: Api<K>,
         config: watcher::Config,
-        slim: fn(K) -> T,
+        slim: impl Fn(K) -> T,
         counts: bool,
         mut tell: impl FnMut(Change<T>),
     ) where

@@ -16,7 +16,7 @@ use crate::testkit::kube::Key;
 use crate::testkit::registry::{Reply, Request};
 
 impl Sim {
-    /// A GET of the test itself, which leaves no trace.
+    /// A GET of the test itself, by which the server that is asked learns nothing.
     pub(super) fn peek(
         &mut self,
         ip: Ipv4Addr,
