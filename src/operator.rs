@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use futures::FutureExt;
-use kube::Client;
 use kube::runtime::events::Reporter;
+use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -20,7 +20,7 @@ use crate::admin::proxied::Proxied;
 use crate::api::objects::OPERATOR;
 use crate::controllers::{self, Admins, Context, Listings, Settings};
 use crate::kube_io::{
-    Children, Leadership, LeaseConfig, Ledger, Objects, Scope, check_crds, give_back, lead,
+    Children, Leadership, LeaseConfig, Ledger, Objects, Scope, check_crds, client, give_back, lead,
 };
 use crate::metrics::Metrics;
 use crate::server::{self, Leader, Missing, Shown};
@@ -87,7 +87,8 @@ pub async fn run(args: Args) -> Result<()> {
     let level = telemetry::begin(args.log_format, &args.log_level)?;
     // Another library may have installed it: it is the same one.
     let _installed = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::try_default().await.context("no way to a Kubernetes API server was found")?;
+    let config = Config::infer().await.context("no way to a Kubernetes API server was found")?;
+    let client = client(config).context("the way to the Kubernetes API server cannot be used")?;
     let objects = Objects::new(client.clone());
     let missing = Arc::new(Mutex::new(Missing::default()));
     let metrics = Arc::new(Metrics::default());

@@ -12,7 +12,7 @@ pub enum KubeError {
     /// It is not allowed: RBAC, or its namespace is going away.
     #[error("forbidden: {0}")]
     Forbidden(String),
-    /// It was refused, and would be again: invalid, or a budget for disruptions says no.
+    /// It was refused and not done: it is invalid, a budget for disruptions says no, or the API server is full.
     #[error("{0}")]
     Refused(String),
     /// No answer came, or one that may be another the next time. It may have been done.
@@ -44,7 +44,7 @@ impl From<kube::Error> for KubeError {
             404 => Self::NotFound(message),
             409 => Self::Conflict(message),
             401 | 403 => Self::Forbidden(message),
-            // Too many disruptions: a budget says no; a full API server is told by Retry-After too, and tried by the client.
+            // 429: a budget for disruptions says no, or the API server is full. It was not done, and may be the next time.
             429 | 400 | 405 | 413 | 415 | 422 => Self::Refused(message),
             code => Self::Unanswered(format!("HTTP {code}: {message}")),
         }

@@ -4,6 +4,7 @@
 //! nor `admin`.
 
 mod children;
+mod client;
 mod crds;
 mod ensure;
 mod error;
@@ -19,6 +20,7 @@ mod told;
 
 pub(crate) use children::api;
 pub use children::{Children, Scope, Woken};
+pub use client::client;
 pub use crds::{CrdFault, check_crds};
 pub use ensure::{Writer, surplus};
 pub use error::KubeError;

@@ -9,11 +9,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::harness::{Ground, eventually, seconds};
+use crate::harness::{Ground, client, eventually, seconds};
 
 /// The cluster of every story.
 pub(crate) const NAME: &str = "prod";
@@ -58,6 +57,9 @@ where
     }
 }
 
+/// How many servers [`spec`] asks for.
+pub(crate) const SERVERS: usize = 7;
+
 /// A spec for a small machine: three metas, two data servers, two sessions.
 pub(crate) fn spec(version: &str) -> Value {
     json!({
@@ -81,9 +83,7 @@ pub(crate) fn with(mut spec: Value, more: &Value) -> Value {
 
 impl Field {
     async fn new(story: &str) -> Result<Self> {
-        let mut config = Config::infer().await?;
-        config.default_retry = false;
-        let client = Client::try_from(config)?;
+        let client = client().await?;
         let ground = Ground { client, namespace: format!("sofa-e2e-{story}") };
         let field = Self { ground, story: story.to_owned(), kind: KINDS[0], cluster: NAME };
         field.clear().await;

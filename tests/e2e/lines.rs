@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use serde_json::json;
 
-use crate::field::{Field, ROLLOUT, spec, story};
+use crate::field::{Field, ROLLOUT, SERVERS, spec, story};
 use crate::harness::{eventually, seconds};
 use crate::witness::Witness;
 
@@ -38,9 +38,11 @@ async fn roll(field: &Field, edit: serde_json::Value) -> Result<()> {
     field.ready(ROLLOUT).await?;
     field.all_received().await?;
     let after = pods(&field.object().await?);
-    ensure!(after.len() == 7 && before.is_disjoint(&after), "not every pod is new: {before:?} {after:?}");
-    let stops = witness.judge()?;
-    ensure!(stops.len() == 7, "each server is stopped once: {stops:?}");
+    ensure!(
+        after.len() == SERVERS && before.is_disjoint(&after),
+        "not every pod is new: {before:?} {after:?}"
+    );
+    let stops = witness.judge_restart()?;
     println!(
         "rolling change: {:.0} s from the first stop to the last",
         stops[6].at.saturating_sub(stops[0].at).as_secs_f64()

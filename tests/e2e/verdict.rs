@@ -107,6 +107,30 @@ pub(crate) fn stops(cluster: &str, log: &[Moment]) -> Vec<Stop> {
     found
 }
 
+/// What was seen, a line for each moment: for who has to find out how something was broken.
+pub(crate) fn tell(log: &[Moment]) -> String {
+    let pod = |(name, pod): (&String, &Pod)| {
+        let state = match (pod.stopping, pod.ready) {
+            (true, _) => "stops",
+            (_, true) => "ready",
+            _ => "starts",
+        };
+        format!("{name} {} {state}", pod.uid.get(..4).unwrap_or(&pod.uid))
+    };
+    let line = |moment: &Moment| {
+        let (told, pods) = (&moment.told, moment.pods.iter().map(pod).collect::<Vec<_>>());
+        let act = told.act.as_ref().map_or("none", |(kind, _)| kind);
+        format!(
+            "{:.1} s: {} act {act}; closed {:?}; {}\n",
+            moment.at.as_secs_f64(),
+            told.state,
+            moment.closed,
+            pods.join(", ")
+        )
+    };
+    log.iter().map(line).collect()
+}
+
 /// Everything that was broken.
 pub(crate) fn judge(cluster: &str, log: &[Moment]) -> Vec<Broken> {
     let mut judge = Judge { cluster, log, found: Vec::new() };

@@ -10,16 +10,17 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod as KubePod};
 use kube::api::ListParams;
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::field::Field;
+use crate::field::{Field, SERVERS};
 use crate::harness::{Reply, eventually, is_ready};
 use crate::verdict::{self, Moment, Pod, Stop, Told, role};
 
 /// How often it looks; the peers and volumes of the metas, which change slowly, every so many looks.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS_AT_METAS: u32 = 3;
-/// How long a server may take to answer: the API server itself waits for half a minute for a pod that has just gone, and nothing
-/// would be seen meanwhile.
+/// How long an answer may take: the API server waits for half a minute for a pod that has just gone, and nothing would be seen
+/// meanwhile.
 const ANSWER: Duration = Duration::from_secs(2);
 /// `verdict::role` of a SessionServer and of a MetaServer.
 const SESSION: usize = 2;
@@ -59,9 +60,19 @@ impl Witness {
     /// Ends the watch and judges: nothing of the contract was broken that can be seen from outside.
     pub(crate) fn judge(self) -> Result<Vec<Stop>> {
         self.task.abort();
-        let broken = verdict::judge(self.cluster, &self.log.lock().expect("a log"));
-        ensure!(broken.is_empty(), "{broken:#?}");
-        Ok(self.stops())
+        let log = self.log.lock().expect("a log");
+        let broken = verdict::judge(self.cluster, &log);
+        ensure!(broken.is_empty(), "{broken:#?}\n{}", verdict::tell(&log));
+        Ok(verdict::stops(self.cluster, &log))
+    }
+
+    /// The same of a restart of all servers: each was stopped once.
+    pub(crate) fn judge_restart(self) -> Result<Vec<Stop>> {
+        let log = Arc::clone(&self.log);
+        let stops = self.judge()?;
+        let told = || verdict::tell(&log.lock().expect("a log"));
+        ensure!(stops.len() == SERVERS, "{} stops of {SERVERS} servers\n{}", stops.len(), told());
+        Ok(stops)
     }
 }
 
@@ -84,8 +95,8 @@ async fn watch(field: Field, log: Arc<Mutex<Vec<Moment>>>) {
 
 /// One look. The object first: what it says was written down before what the pods then show.
 async fn see(field: &Field, now: &mut Moment, metas_too: bool) -> Result<()> {
-    let object = field.object().await?;
-    let pods = field.ground.pods().list(&ListParams::default()).await?.items;
+    let object = timeout(ANSWER, field.object()).await??;
+    let pods = timeout(ANSWER, field.ground.pods().list(&ListParams::default())).await??.items;
     now.told = told(&object);
     now.pods = pods.iter().filter_map(|p| seen(field.cluster, p)).collect();
     let working = |wanted: usize| -> Vec<String> {
@@ -104,7 +115,7 @@ async fn see(field: &Field, now: &mut Moment, metas_too: bool) -> Result<()> {
         if let Some(peers) = peers(field, &metas).await {
             now.peers = peers;
         }
-        let claims = field.ground.claims().list(&ListParams::default()).await?.items;
+        let claims = timeout(ANSWER, field.ground.claims().list(&ListParams::default())).await??.items;
         now.blank =
             if now.peers.is_empty() { BTreeSet::new() } else { blank(field.cluster, &now.pods, &claims) };
     }
@@ -151,7 +162,7 @@ fn told(object: &Value) -> Told {
 
 /// What a server answers, if it does so in time.
 async fn ask(field: &Field, pod: &str, port: u16, path: &str) -> Option<Reply> {
-    let reply = tokio::time::timeout(ANSWER, field.ground.get(pod, port, path)).await.ok()?;
+    let reply = timeout(ANSWER, field.ground.get(pod, port, path)).await.ok()?;
     reply.ok().filter(|r| r.status == 200)
 }
 

@@ -94,12 +94,15 @@ pub(crate) async fn throughout<E: Display>(
     Ok(())
 }
 
+/// The way to the cluster. A pod that refuses a connection is an answer (503), not a reason to try again inside the client, and
+/// a request that is never answered ends.
+pub(crate) async fn client() -> Result<Client> {
+    Ok(sofa_operator::kube_io::client(Config::infer().await?)?)
+}
+
 impl Ground {
     async fn new(story: &str) -> Result<Self> {
-        let mut config = Config::infer().await?;
-        // A pod that refuses a connection is an answer (503) here, not a reason to try again inside the client.
-        config.default_retry = false;
-        let client = Client::try_from(config)?;
+        let client = client().await?;
         let ground = Self { client, namespace: format!("sofa-ground-{story}") };
         ground.delete_namespace().await;
         let namespaces: Api<Namespace> = Api::all(ground.client.clone());
