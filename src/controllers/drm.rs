@@ -20,7 +20,7 @@ use crate::kube_io::KubeError;
 use crate::observe::{
     Fact, Kubernetes, Listed, Member, Pod, ServerView, ServiceWorld, Unknown, drmdata_view, port_view,
 };
-use crate::plan::{Decision, Memory, ServiceTarget, drm_target};
+use crate::plan::{Decision, Memory, Report, ServiceTarget, drm_target};
 use crate::types::Moment;
 use crate::validate::{
     ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, Product, References, ValidDrm,
@@ -97,8 +97,13 @@ impl Kind for Drm {
         service::decide(own, target, world, memory, now)
     }
 
-    fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
-        service::status(planned, memory, old)
+    fn status(
+        planned: &Planned<Self>,
+        report: &Report,
+        memory: &Memory,
+        old: &ClusterStatus,
+    ) -> ClusterStatus {
+        service::status(planned, report, memory, old)
     }
 
     fn kubernetes(world: &ServiceWorld) -> &Kubernetes {

@@ -16,7 +16,7 @@ use crate::build::{Build, VolumeGrowth};
 use crate::effects::{Failure, Recorded};
 use crate::kube_io::KubeError;
 use crate::observe::{Kubernetes, Listed, Member};
-use crate::plan::{Decision, Memory};
+use crate::plan::{Decision, Memory, Report};
 use crate::types::Moment;
 use crate::validate::{
     ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, Product, References,
@@ -105,7 +105,12 @@ pub(super) trait Kind: Sized + Send + Sync + 'static {
     ) -> Decision;
 
     /// The status that follows.
-    fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus;
+    fn status(
+        planned: &Planned<Self>,
+        report: &Report,
+        memory: &Memory,
+        old: &ClusterStatus,
+    ) -> ClusterStatus;
 
     /// What Kubernetes says.
     fn kubernetes(world: &Self::World) -> &Kubernetes;

@@ -21,7 +21,7 @@ use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
 use crate::build::{Build, Objects, role_name};
 use crate::effects::{self, Did, Failure, Outcome, Recorded};
 use crate::kube_io::{ChildKey, KubeError, kind, surplus};
-use crate::plan::{Command, Memory, TemplateChoice, Wake};
+use crate::plan::{Command, Memory, Report, TemplateChoice, Wake};
 use crate::render;
 use crate::status::{Subject, news, refused_write, stalled_by, waits_for, warned};
 use crate::types::{Moment, fingerprint};
@@ -175,7 +175,7 @@ fn changes_nothing<K: Kind>(context: &Context, planned: &Planned<K>) -> Result<b
     if !idle || !is_under_way(&planned.own) && K::is_beginning(&planned.world) {
         return Ok(false);
     }
-    if K::status(planned, &decision.memory, &planned.own.status) != planned.own.status {
+    if K::status(planned, &decision.report, &decision.memory, &planned.own.status) != planned.own.status {
         return Ok(false);
     }
     all_right(context, planned, &planned.valid.build(&decision.desired))
@@ -218,7 +218,8 @@ async fn act<K: Kind>(
     if let Some(command) = &decision.command {
         tracing::info!(act = render::command_sentence(command), "an act");
     }
-    let status = |memory: &Memory, old: &ClusterStatus| K::status(planned, memory, old);
+    let status =
+        |report: &Report, memory: &Memory, old: &ClusterStatus| K::status(planned, report, memory, old);
     let turn = effects::Turn {
         seen: &planned.own,
         decision,

@@ -16,7 +16,7 @@ use crate::build::{Build, role_name};
 use crate::effects::Recorded;
 use crate::kube_io::{KubeError, Reference};
 use crate::observe::{Genesis, Kubernetes, Listed, RegistryWorld, read_genesis, read_raft_group};
-use crate::plan::{Decision, Memory, RegistryInput, RegistryTarget, plan_registry, registry_target};
+use crate::plan::{Decision, Memory, RegistryInput, RegistryTarget, Report, plan_registry, registry_target};
 use crate::status::{RegistryView, registry_status};
 use crate::types::{ImageName, Moment};
 use crate::validate::{
@@ -112,9 +112,14 @@ impl Kind for Registry {
         })
     }
 
-    fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
+    fn status(
+        planned: &Planned<Self>,
+        report: &Report,
+        memory: &Memory,
+        old: &ClusterStatus,
+    ) -> ClusterStatus {
         let view = RegistryView { target: &planned.target, world: &planned.world };
-        registry_status(&planned.subject(), &view, &planned.decision.report, memory, old)
+        registry_status(&planned.subject(), &view, report, memory, old)
     }
 
     fn kubernetes(world: &RegistryWorld) -> &Kubernetes {

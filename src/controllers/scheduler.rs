@@ -21,7 +21,7 @@ use crate::build::Build;
 use crate::effects::{Failure, Recorded};
 use crate::kube_io::KubeError;
 use crate::observe::{Fact, Kubernetes, Listed, Member, Pod, ServerView, ServiceWorld, Unknown, port_view};
-use crate::plan::{Decision, Memory, ServiceTarget, scheduler_target};
+use crate::plan::{Decision, Memory, Report, ServiceTarget, scheduler_target};
 use crate::types::Moment;
 use crate::validate::{
     ClusterKind, Context as Against, Environment, Identity, Invalid, Previous, Product, References,
@@ -129,8 +129,13 @@ impl Kind for Schedulers {
         service::decide(own, target, world, memory, now)
     }
 
-    fn status(planned: &Planned<Self>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
-        service::status(planned, memory, old)
+    fn status(
+        planned: &Planned<Self>,
+        report: &Report,
+        memory: &Memory,
+        old: &ClusterStatus,
+    ) -> ClusterStatus {
+        service::status(planned, report, memory, old)
     }
 
     fn kubernetes(world: &ServiceWorld) -> &Kubernetes {

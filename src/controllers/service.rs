@@ -4,7 +4,7 @@ use super::kind::{Kind, Planned};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::effects::Recorded;
 use crate::observe::ServiceWorld;
-use crate::plan::{Decision, Memory, ServiceInput, ServiceTarget, plan_service};
+use crate::plan::{Decision, Memory, Report, ServiceInput, ServiceTarget, plan_service};
 use crate::status::{ServiceView, service_status};
 use crate::types::Moment;
 use crate::validate::ValidCluster;
@@ -28,11 +28,16 @@ pub(super) fn decide(
 }
 
 /// The status that follows.
-pub(super) fn status<K>(planned: &Planned<K>, memory: &Memory, old: &ClusterStatus) -> ClusterStatus
+pub(super) fn status<K>(
+    planned: &Planned<K>,
+    report: &Report,
+    memory: &Memory,
+    old: &ClusterStatus,
+) -> ClusterStatus
 where
     K: Kind<Target = ServiceTarget, World = ServiceWorld>,
 {
     let software = planned.valid.common().product;
     let view = ServiceView { target: &planned.target, world: &planned.world, software };
-    service_status(&planned.subject(), &view, &planned.decision.report, memory, old)
+    service_status(&planned.subject(), &view, report, memory, old)
 }

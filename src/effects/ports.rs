@@ -31,6 +31,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What was said.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Conflict(words) | Self::Refused(words) | Self::Unanswered(words) => words,
+        }
+    }
+
     /// A word from a closed set, for metrics.
     #[must_use]
     pub const fn label(&self) -> &'static str {

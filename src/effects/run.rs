@@ -9,10 +9,10 @@ use super::requests::requests;
 use crate::admin::registry::wire::{self, Outcome as Word};
 use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{Objects, StatefulSetChange};
-use crate::plan::{Command, Decision, Memory};
+use crate::plan::{Command, Decision, Memory, Report};
 
-/// The status that says what is remembered, from the one that is there.
-pub type Render<'a> = dyn Fn(&Memory, &ClusterStatus) -> ClusterStatus + Sync + 'a;
+/// The status that tells this report and what is remembered, from the one that is there.
+pub type Render<'a> = dyn Fn(&Report, &Memory, &ClusterStatus) -> ClusterStatus + Sync + 'a;
 
 /// One decision, and what is needed to do it.
 pub struct Turn<'a> {
@@ -68,8 +68,8 @@ pub async fn run<P: Ports>(turn: Turn<'_>, ports: &mut P) -> Result<Outcome, Fai
         ports.change_group(group).await?;
     }
     let mut version = seen.resource_version.clone();
-    let (did, memory) = match &decision.command {
-        None => (Did::Nothing, &decision.memory),
+    let (did, memory, refused) = match &decision.command {
+        None => (Did::Nothing, &decision.memory, None),
         Some(command) => {
             let present = ports.read().await?;
             match fence(seen, present.as_ref()) {
@@ -77,15 +77,16 @@ pub async fn run<P: Ports>(turn: Turn<'_>, ports: &mut P) -> Result<Outcome, Fai
                 Err(why) => return Ok(Outcome { did: Did::Outdated(why), wrote: false }),
             }
             match send(command, scaling.as_ref(), ports).await {
-                Ok(()) => (Did::Accepted, &decision.memory),
+                Ok(()) => (Did::Accepted, &decision.memory, None),
                 Err(failure) => {
                     let memory = decision.memory_if_refused.as_ref().unwrap_or(&decision.memory);
-                    (Did::Refused(failure.to_string()), memory)
+                    let report = decision.report.not_done(command, failure.words());
+                    (Did::Refused(failure.to_string()), memory, Some(report))
                 }
             }
         }
     };
-    let next = status(memory, &seen.status);
+    let next = status(refused.as_ref().unwrap_or(&decision.report), memory, &seen.status);
     let wrote = next != seen.status;
     if wrote {
         ports.write(&next, &version).await?;

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::*;
 use crate::admin::answer::Answer;
-use crate::api::v1alpha1::{ActKind, Role, RolloutState};
+use crate::api::v1alpha1::{ActKind, Reason, Role, RolloutState};
 use crate::effects::{Admin, AdminRequest, ClusterObjects, Pods, Record, Scheduler};
 use crate::observe::{Genesis, Member, RaftData};
-use crate::plan::{Act, Desired, GroupChange, InFlight, Report, Run, Stop, Target, Wake};
+use crate::plan::{Act, Desired, GroupChange, InFlight, Report, Run, Stop, Target, Wait, Wake};
 use crate::types::{Moment, PlanId};
 
 /// What was asked, in order; the object that a read finds; what the servers answer.
@@ -118,10 +118,11 @@ fn memory(attempts: u32) -> Memory {
     Memory { run: Some(run), ..Memory::default() }
 }
 
-/// The status that remembers this: `ready` shows which memory it was made from.
-fn status(memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
+/// The status that tells and remembers this: `ready` shows which memory it was made from, and what is waited for.
+fn status(report: &Report, memory: &Memory, old: &ClusterStatus) -> ClusterStatus {
     let attempts = memory.run.as_ref().map_or(0, |r| r.attempts);
-    ClusterStatus { ready: Some(format!("{attempts}")), ..old.clone() }
+    let waits = report.waits.first().map(|wait| format!(", {}", wait.message)).unwrap_or_default();
+    ClusterStatus { ready: Some(format!("{attempts}{waits}")), ..old.clone() }
 }
 
 /// The status with the act written down, as the status layer writes it.
@@ -217,8 +218,23 @@ fn a_refusal_remembers_otherwise() {
     ] {
         let (outcome, asked) = done(&decision(Some(close())), Some(seen()), answer);
         assert!(matches!(outcome.did, Did::Refused(_)), "{outcome:?}");
-        assert_eq!(asked[5..], ["command /stopPushDataSwitch/open", "write 2 at 7"], "sent once");
+        let told = "write 2, it was not done, and is tried again at 7";
+        assert_eq!(asked[5..], ["command /stopPushDataSwitch/open", told], "sent once");
     }
+}
+
+/// Who may not evict waits for whoever may say otherwise: the API server's words name the budget.
+#[test]
+fn an_eviction_that_is_refused_is_told_in_the_words_of_who_refused() {
+    let target = Target { member: Member::new(Role::Data, 1), uid: None };
+    let command = Command::StopPods { targets: vec![target], how: Stop::Evict };
+    let report = Report::default().not_done(&command, "the budget c-data needs 2 pods");
+    let expected = Wait {
+        reason: Reason::WaitingForEviction,
+        subject: "data-1".to_owned(),
+        message: "the budget c-data needs 2 pods".to_owned(),
+    };
+    assert_eq!(report.waits, [expected]);
 }
 
 #[test]

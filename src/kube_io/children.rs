@@ -33,7 +33,7 @@ use crate::api::objects::{OPERATOR, REGISTRY_APP};
 use crate::api::v1alpha1::{DrmCluster, SchedulerCluster};
 
 /// How many objects a list brings at a time: what is read of one is kept, the rest is dropped at once.
-const PAGE: u32 = 100;
+const PAGE: u32 = 20;
 /// How often a kind is looked for that this cluster does not have. What is written of it is known without that.
 const EXTENSION_PACE: Duration = Duration::from_mins(5);
 

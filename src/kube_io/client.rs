@@ -42,7 +42,8 @@ mod tests {
     /// What the API server says while a budget for disruptions allows nothing.
     fn budget_says_no() -> String {
         let status = r#"{"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 429,
-            "message": "Cannot evict pod", "reason": "TooManyRequests"}"#;
+            "message": "Cannot evict pod.", "reason": "TooManyRequests",
+            "details": {"causes": [{"reason": "DisruptionBudget", "message": "The budget c-data needs 2 pods"}]}}"#;
         let head = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 10\r\ncontent-type: application/json";
         format!("{head}\r\ncontent-length: {}\r\n\r\n{status}", status.len())
     }
@@ -82,7 +83,8 @@ mod tests {
     async fn what_is_refused_for_the_moment_is_not_tried_again() {
         let (pods, mut asks) = against(budget_says_no()).await;
         let said = pods.evict("a", &EvictParams::default()).await.map_err(KubeError::from);
-        assert_eq!(said.err(), Some(KubeError::Refused("Cannot evict pod".to_owned())));
+        let words = "Cannot evict pod. The budget c-data needs 2 pods";
+        assert_eq!(said.err(), Some(KubeError::Refused(words.to_owned())));
         drop(pods);
         let mut asked = 0;
         while asks.try_recv().is_ok() {

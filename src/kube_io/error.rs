@@ -16,7 +16,7 @@ pub enum KubeError {
     #[error("{0}")]
     Refused(String),
     /// No answer came, or one that may be another the next time. It may have been done.
-    #[error("no answer from the API server: {0}")]
+    #[error("{0}")]
     Unanswered(String),
 }
 
@@ -37,16 +37,22 @@ impl KubeError {
 impl From<kube::Error> for KubeError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = &error else {
-            return Self::Unanswered(chain(&error));
+            return Self::Unanswered(format!("no answer from the API server: {}", chain(&error)));
         };
         let message = status.message.clone();
         match status.code {
             404 => Self::NotFound(message),
             409 => Self::Conflict(message),
             401 | 403 => Self::Forbidden(message),
-            // 429: a budget for disruptions says no, or the API server is full. It was not done, and may be the next time.
-            429 | 400 | 405 | 413 | 415 | 422 => Self::Refused(message),
-            code => Self::Unanswered(format!("HTTP {code}: {message}")),
+            400 | 405 | 413 | 415 | 422 => Self::Refused(message),
+            // A budget for disruptions says no, and the cause tells which; or the API server is full. It was not done, and may be the
+            // next time.
+            429 => {
+                let causes = status.details.iter().flat_map(|details| &details.causes);
+                let words = std::iter::once(&message).chain(causes.map(|cause| &cause.message));
+                Self::Refused(words.map(String::as_str).collect::<Vec<_>>().join(" "))
+            }
+            code => Self::Unanswered(format!("the API server said HTTP {code}: {message}")),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::decision::{Command, Stop};
 use super::memory::Memory;
 use crate::api::v1alpha1::{Reason, Role, RolloutState, StepKind, StepState};
 use crate::types::Moment;
@@ -69,6 +70,20 @@ impl Report {
             let since = old.get(&key).copied().unwrap_or(now);
             memory.waiting.insert(key, since);
         }
+    }
+
+    /// The same after this command was refused or not answered, and why. It is sent again with the next look.
+    #[must_use]
+    pub fn not_done(&self, command: &Command, why: &str) -> Self {
+        let wait = match command {
+            Command::StopPods { targets, how: Stop::Evict } => {
+                let names: Vec<String> = targets.iter().map(|t| t.member.to_string()).collect();
+                Wait::new(Reason::WaitingForEviction, names.join(", "), why)
+            }
+            // What a server says may differ each time, and the status is written when it differs.
+            _ => Wait::new(Reason::WaitingForFreshFacts, "the act", "it was not done, and is tried again"),
+        };
+        Self { waits: vec![wait], ..self.clone() }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::field::{Field, ROLLOUT, story};
@@ -89,7 +91,8 @@ async fn approved(field: &Field) -> Result<()> {
     field.edit(json!({"rollout": null})).await
 }
 
-/// Outside its windows it waits; when it may, it goes on.
+/// Outside its windows it waits; when it may, it goes on. Then a budget of the person's own lets no session be evicted: that is
+/// told, and it goes on when the budget is gone.
 async fn in_a_window(field: &Field) -> Result<()> {
     let witness = Witness::of(field);
     // One minute on the 29th of February.
@@ -97,7 +100,15 @@ async fn in_a_window(field: &Field) -> Result<()> {
     field.edit(json!({"rollout": {"windows": windows}, "session": turn(3)})).await?;
     waits_for(field, "WaitingForWindow", seconds(60)).await?;
     ensure!(field.object().await?["status"]["push"]["state"] == "Open" && witness.stops().is_empty());
+    let budgets: Api<PodDisruptionBudget> =
+        Api::namespaced(field.ground.client.clone(), &field.ground.namespace);
+    let budget = json!({"metadata": {"name": "mine"}, "spec": {"maxUnavailable": 0,
+        "selector": {"matchLabels": {"middleware.sofastack.io/role": "session"}}}});
+    budgets.create(&PostParams::default(), &serde_json::from_value(budget)?).await?;
     field.edit(json!({"rollout": null})).await?;
+    field.tells("Progressing", "WaitingForEviction", "PodDisruptionBudget").await?;
+    ensure!(witness.stops().is_empty(), "{:?}", witness.stops());
+    budgets.delete("mine", &DeleteParams::default()).await?;
     only_sessions(field, witness).await
 }
 

@@ -8,12 +8,14 @@ use super::gather::{ask_all, kubernetes, object_key, raft_group, recorded};
 use super::pace::{SLOWLY, now_or_never, pause, words};
 use super::ports::SimPorts;
 use super::{CLUSTER, Sim, Spec, moment};
-use crate::api::v1alpha1::Role;
+use crate::api::v1alpha1::{ClusterStatus, Role};
 use crate::build::{Build, Objects, role_name};
 use crate::effects::{self, Outcome, Recorded};
 use crate::observe::RegistryWorld;
 use crate::plan::invariants::judge;
-use crate::plan::{Command, Decision, RegistryInput, RegistryTarget, plan_registry, registry_target};
+use crate::plan::{
+    Command, Decision, Memory, RegistryInput, RegistryTarget, Report, plan_registry, registry_target,
+};
 use crate::status::{RegistryView, Subject, memory_of, registry_status};
 use crate::testkit::Millis;
 use crate::testkit::kube::Crash;
@@ -156,8 +158,8 @@ impl Sim {
             missing: &[],
         };
         let view = RegistryView { target, world: seen };
-        let status = |memory: &crate::plan::Memory, old: &crate::api::v1alpha1::ClusterStatus| {
-            registry_status(&subject, &view, &decision.report, memory, old)
+        let status = |report: &Report, memory: &Memory, old: &ClusterStatus| {
+            registry_status(&subject, &view, report, memory, old)
         };
         let scaled = match &decision.command {
             Some(Command::Scale { role, .. }) => Some(role_name(CLUSTER, *role)),

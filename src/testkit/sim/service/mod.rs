@@ -21,7 +21,7 @@ use crate::api::v1alpha1::ClusterStatus;
 use crate::build::{Objects, role_name};
 use crate::effects::{self, Outcome, Recorded};
 use crate::observe::{Member, ServiceWorld};
-use crate::plan::{Command, Decision, Desired, Memory, ServiceInput, ServiceTarget, plan_service};
+use crate::plan::{Command, Decision, Desired, Memory, Report, ServiceInput, ServiceTarget, plan_service};
 use crate::status::{ServiceView, Subject, memory_of, service_status};
 use crate::testkit::Millis;
 use crate::testkit::kube::{Crash, DeleteOptions, FakeCluster, Key, Part, Write};
@@ -351,8 +351,8 @@ impl ServiceSim {
             missing: &[],
         };
         let view = ServiceView { target, world: seen, software: common.product };
-        let status = |memory: &Memory, old: &ClusterStatus| {
-            service_status(&subject, &view, &decision.report, memory, old)
+        let status = |report: &Report, memory: &Memory, old: &ClusterStatus| {
+            service_status(&subject, &view, report, memory, old)
         };
         let scaled = match &decision.command {
             Some(Command::Scale { role, .. }) => Some(role_name(CLUSTER, *role)),
