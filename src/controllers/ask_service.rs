@@ -49,10 +49,10 @@ pub(super) async fn login(
     namespace: &str,
     database: &Database,
     secret: &DatabaseSecret,
-) -> (SecretFact, Option<Login>) {
-    let values = match secret_values(context, namespace, secret.name.as_str()).await {
+) -> Result<(SecretFact, Option<Login>), KubeError> {
+    let values = match secret_values(context, namespace, secret.name.as_str()).await? {
         Ok(values) => values,
-        Err(fact) => return (fact, None),
+        Err(fact) => return Ok((fact, None)),
     };
     let text = |key: &Option<String>, usual: &str| {
         let value = values.get(key.as_deref().unwrap_or(usual))?;
@@ -67,7 +67,7 @@ pub(super) async fn login(
         password,
         tls: database.parameters.as_ref().is_some_and(|p| p.get("useSSL").is_some_and(|v| v == "true")),
     });
-    (SecretFact::Found(values.into_keys().collect()), login)
+    Ok((SecretFact::Found(values.into_keys().collect()), login))
 }
 
 /// A host as the pods of this namespace find it: a name without a dot is that of a Service beside them.
@@ -80,17 +80,18 @@ pub(super) async fn registry(
     context: &Context,
     identity: &Identity,
     reference: &ClusterRef,
-) -> (ReferenceFact, Option<Value>) {
+) -> Result<(ReferenceFact, Option<Value>), KubeError> {
     let own = &identity.namespace;
     let namespace = reference.namespace.as_ref().map_or_else(|| own.clone(), ToString::to_string);
     let read = context.objects.get(&kind::<RegistryCluster>(), &namespace, reference.name.as_str()).await;
     match read {
         Ok(Some(object)) => {
             let fact = may_refer(&annotations(&object), &namespace, own);
-            (fact, Some(object))
+            Ok((fact, Some(object)))
         }
-        Ok(None) => (ReferenceFact::NotFound, None),
-        Err(_) => (ReferenceFact::Unknown, None),
+        Ok(None) => Ok((ReferenceFact::NotFound, None)),
+        Err(KubeError::Forbidden(_)) => Ok((ReferenceFact::Unknown, None)),
+        Err(other) => Err(other),
     }
 }
 

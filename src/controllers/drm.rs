@@ -49,8 +49,8 @@ impl Kind for Drm {
         _: &Listed,
     ) -> Result<Referred<Self>, KubeError> {
         let database = &spec.database;
-        let (fact, login) = login(context, &identity.namespace, database, &database.secret_ref).await;
-        let (reference, registry) = registry(context, identity, &spec.registry_ref).await;
+        let (fact, login) = login(context, &identity.namespace, database, &database.secret_ref).await?;
+        let (reference, registry) = registry(context, identity, &spec.registry_ref).await?;
         Ok(Referred {
             references: References { database: fact, registry: reference, ..References::default() },
             environment: Environment {

@@ -75,28 +75,27 @@ fn of<K: ResourceExt>(products: &[Product], objects: Vec<K>) -> Vec<K> {
     objects.into_iter().filter(is_of).collect()
 }
 
-/// The keys and values of a Secret, or why there are none.
+/// The keys and values of a Secret, or why there are none: it is not there, or the operator may not read it.
 pub(super) async fn secret_values(
     context: &Context,
     namespace: &str,
     name: &str,
-) -> Result<BTreeMap<String, Vec<u8>>, SecretFact> {
+) -> Result<Result<BTreeMap<String, Vec<u8>>, SecretFact>, KubeError> {
     let secrets = Api::<Secret>::namespaced(context.objects.client().clone(), namespace);
-    match secrets.get_opt(name).await {
+    Ok(match secrets.get_opt(name).await.map_err(KubeError::from) {
         Ok(Some(secret)) => {
             Ok(secret.data.into_iter().flatten().map(|(key, value)| (key, value.0)).collect())
         }
         Ok(None) => Err(SecretFact::NotFound),
-        Err(_) => Err(SecretFact::Unknown),
-    }
+        Err(KubeError::Forbidden(_)) => Err(SecretFact::Unknown),
+        Err(other) => return Err(other),
+    })
 }
 
 /// The keys of a Secret. Its values are dropped at once.
-pub(super) async fn secret(context: &Context, namespace: &str, name: &str) -> SecretFact {
-    match secret_values(context, namespace, name).await {
-        Ok(values) => SecretFact::Found(values.into_keys().collect()),
-        Err(fact) => fact,
-    }
+pub(super) async fn secret(context: &Context, namespace: &str, name: &str) -> Result<SecretFact, KubeError> {
+    let values = secret_values(context, namespace, name).await?;
+    Ok(values.map_or_else(|fact| fact, |values| SecretFact::Found(values.into_keys().collect())))
 }
 
 /// The server of a member, by its admin port.

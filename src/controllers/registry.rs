@@ -54,7 +54,7 @@ impl Kind for Registry {
         let mut references = References::default();
         if let Some(database) = &spec.database {
             references.database =
-                gather::secret(context, &identity.namespace, database.secret_ref.name.as_str()).await;
+                gather::secret(context, &identity.namespace, database.secret_ref.name.as_str()).await?;
         }
         let environment = Environment {
             operator_namespace: context.settings.namespace.clone(),

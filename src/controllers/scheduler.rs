@@ -54,15 +54,15 @@ impl Kind for Schedulers {
         let namespace = &identity.namespace;
         if let Some(database) = &spec.database {
             (references.database, known.login) =
-                login(context, namespace, database, &database.secret_ref).await;
+                login(context, namespace, database, &database.secret_ref).await?;
             let own = spec.powerjob.as_ref().and_then(|p| p.database_secret_ref.as_ref());
             if let Some(secret) = own {
                 (references.operator_login, known.operator) =
-                    login(context, namespace, database, secret).await;
+                    login(context, namespace, database, secret).await?;
             }
         }
         if let Some(reference) = &spec.registry_ref {
-            (references.registry, known.registry) = registry(context, identity, reference).await;
+            (references.registry, known.registry) = registry(context, identity, reference).await?;
         }
         let environment =
             Environment { operator_namespace: context.settings.namespace.clone(), ..Environment::default() };

@@ -22,20 +22,21 @@ pub enum Failure {
     /// Somebody was faster: a precondition (resourceVersion, uid) does not hold. Decide again.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// It was refused, and would be again: the API server or a budget says why.
+    /// It was refused and not done: the API server or a budget says why.
     #[error("refused: {0}")]
     Refused(String),
     /// No answer came. It may have been done.
-    #[error("no answer: {0}")]
+    #[error("{0}")]
     Unanswered(String),
 }
 
 impl Failure {
-    /// What was said.
+    /// The words of a refusal.
     #[must_use]
-    pub fn words(&self) -> &str {
+    pub fn refusal(&self) -> Option<&str> {
         match self {
-            Self::Conflict(words) | Self::Refused(words) | Self::Unanswered(words) => words,
+            Self::Refused(words) => Some(words),
+            Self::Conflict(_) | Self::Unanswered(_) => None,
         }
     }
 

@@ -80,7 +80,7 @@ pub async fn run<P: Ports>(turn: Turn<'_>, ports: &mut P) -> Result<Outcome, Fai
                 Ok(()) => (Did::Accepted, &decision.memory, None),
                 Err(failure) => {
                     let memory = decision.memory_if_refused.as_ref().unwrap_or(&decision.memory);
-                    let report = decision.report.not_done(command, failure.words());
+                    let report = decision.report.not_done(command, failure.refusal());
                     (Did::Refused(failure.to_string()), memory, Some(report))
                 }
             }

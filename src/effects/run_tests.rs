@@ -218,7 +218,7 @@ fn a_refusal_remembers_otherwise() {
     ] {
         let (outcome, asked) = done(&decision(Some(close())), Some(seen()), answer);
         assert!(matches!(outcome.did, Did::Refused(_)), "{outcome:?}");
-        let told = "write 2, it was not done, and is tried again at 7";
+        let told = "write 2, it was refused or not answered, and is tried again at 7";
         assert_eq!(asked[5..], ["command /stopPushDataSwitch/open", told], "sent once");
     }
 }
@@ -228,7 +228,7 @@ fn a_refusal_remembers_otherwise() {
 fn an_eviction_that_is_refused_is_told_in_the_words_of_who_refused() {
     let target = Target { member: Member::new(Role::Data, 1), uid: None };
     let command = Command::StopPods { targets: vec![target], how: Stop::Evict };
-    let report = Report::default().not_done(&command, "the budget c-data needs 2 pods");
+    let report = Report::default().not_done(&command, Some("the budget c-data needs 2 pods"));
     let expected = Wait {
         reason: Reason::WaitingForEviction,
         subject: "data-1".to_owned(),

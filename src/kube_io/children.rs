@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
+use super::error::KubeError;
 use super::ledger::{ChildKey, Ledger};
 use super::referrers::{Reference, Referrers, Refers, Registry};
 use super::slim;
@@ -33,9 +34,11 @@ use crate::api::objects::{OPERATOR, REGISTRY_APP};
 use crate::api::v1alpha1::{DrmCluster, SchedulerCluster};
 
 /// How many objects a list brings at a time: what is read of one is kept, the rest is dropped at once.
-const PAGE: u32 = 20;
+const PAGE: u32 = 50;
 /// How often a kind is looked for that this cluster does not have. What is written of it is known without that.
 const EXTENSION_PACE: Duration = Duration::from_mins(5);
+/// How soon again where the API server did not tell.
+const UNTOLD_PACE: Duration = Duration::from_secs(5);
 
 /// A cluster that something happened to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -82,10 +85,13 @@ impl Scope {
     }
 }
 
-/// Whether this cluster has a kind; `false` also where it does not tell.
-async fn is_served<K: Resource<DynamicType = ()>>(client: &Client) -> bool {
-    let found = client.list_api_group_resources(&K::api_version(&())).await;
-    found.is_ok_and(|list| list.resources.iter().any(|resource| resource.kind == K::kind(&())))
+/// How soon it is to be looked for again whether this cluster has a kind. `None`: it has.
+async fn until_served<K: Resource<DynamicType = ()>>(client: &Client) -> Option<Duration> {
+    match client.list_api_group_resources(&K::api_version(&())).await.map_err(KubeError::from) {
+        Ok(list) if list.resources.iter().any(|resource| resource.kind == K::kind(&())) => None,
+        Ok(_) | Err(KubeError::NotFound(_)) => Some(EXTENSION_PACE),
+        Err(_) => Some(UNTOLD_PACE),
+    }
 }
 
 /// All objects of a kind.
@@ -240,8 +246,8 @@ impl Children {
         Box::pin(async move {
             // Nobody waits for its list: when it comes, what nobody wants any more is taken away.
             self.listed.send_modify(|n| *n += 1);
-            while !is_served::<K>(&client).await {
-                tokio::time::sleep(EXTENSION_PACE).await;
+            while let Some(pace) = until_served::<K>(&client).await {
+                tokio::time::sleep(pace).await;
             }
             self.follow_stamps::<K>(client, namespace, false).await;
         })

@@ -12,7 +12,7 @@ pub enum KubeError {
     /// It is not allowed: RBAC, or its namespace is going away.
     #[error("forbidden: {0}")]
     Forbidden(String),
-    /// It was refused and not done: it is invalid, a budget for disruptions says no, or the API server is full.
+    /// It was refused and not done: it is invalid, or a budget for disruptions says no.
     #[error("{0}")]
     Refused(String),
     /// No answer came, or one that may be another the next time. It may have been done.
@@ -34,6 +34,9 @@ impl KubeError {
     }
 }
 
+/// The cause of a refused eviction that names the budget for disruptions.
+const BUDGET: &str = "DisruptionBudget";
+
 impl From<kube::Error> for KubeError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = &error else {
@@ -45,13 +48,11 @@ impl From<kube::Error> for KubeError {
             409 => Self::Conflict(message),
             401 | 403 => Self::Forbidden(message),
             400 | 405 | 413 | 415 | 422 => Self::Refused(message),
-            // A budget for disruptions says no, and the cause tells which; or the API server is full. It was not done, and may be the
-            // next time.
-            429 => {
-                let causes = status.details.iter().flat_map(|details| &details.causes);
-                let words = std::iter::once(&message).chain(causes.map(|cause| &cause.message));
-                Self::Refused(words.map(String::as_str).collect::<Vec<_>>().join(" "))
-            }
+            429 => match status.details.iter().flat_map(|d| &d.causes).find(|c| c.reason == BUDGET) {
+                Some(budget) => Self::Refused(format!("{message} {}", budget.message)),
+                // The API server is full: anybody's request would be refused now.
+                None => Self::Unanswered(format!("the API server said HTTP 429: {message}")),
+            },
             code => Self::Unanswered(format!("the API server said HTTP {code}: {message}")),
         }
     }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::decision::{Command, Wake};
+use super::decision::{Command, Stop, Wake};
 use super::memory::{Act, InFlight, Memory, Run};
 use super::report::Wait;
 use crate::api::v1alpha1::{Reason, RolloutState};
@@ -161,8 +161,14 @@ fn acting(domain: &impl Domain, target: &Target<'_>, mut memory: Memory, flight:
     };
     let deadline = memory.run.as_ref().and_then(|r| r.deadline);
     if passed(deadline, target.now) {
-        let wait =
-            Wait::new(Reason::DeadlinePassed, subject(&flight.act), "it was refused until its time was over");
+        let (reason, message) = match &proposal.command {
+            Command::StopPods { how: Stop::Evict, .. } => (
+                Reason::WaitingForEviction,
+                "its eviction was refused until its time was over: see which budgets for disruptions count it",
+            ),
+            _ => (Reason::DeadlinePassed, "it was refused until its time was over"),
+        };
+        let wait = Wait::new(reason, subject(&flight.act), message);
         return failed(domain, target, memory, wait);
     }
     // From the first try on: an act that was written down before the operator was away for hours is simply done.
@@ -236,6 +242,13 @@ fn halted(domain: &impl Domain, target: &Target<'_>, mut memory: Memory, flight:
     let next = domain.next(&memory);
     let again = matches!(&next, Next::Act(p) if p.act == flight.act);
     let Some(run) = &mut memory.run else { return rest(memory, Next::Done, Wake::Slowly) };
+    // Of an act that was never done there is nothing to see: why it was not is what is told.
+    let wait = match &run.halted {
+        Some((reason, message)) if flight.done_at.is_none() => {
+            Wait::new(*reason, subject(&flight.act), message.clone())
+        }
+        _ => wait,
+    };
     if matches!(next, Next::Wait(_)) || (again && !passed(run.deadline, target.now)) {
         run.halted = Some((wait.reason, wait.message.clone()));
         return rest(memory, Next::Halt(wait), Wake::Soon);

@@ -72,16 +72,20 @@ impl Report {
         }
     }
 
-    /// The same after this command was refused or not answered, and why. It is sent again with the next look.
+    /// The same after this command was refused, by these words of Kubernetes, or not answered. It is sent again with the next look.
     #[must_use]
-    pub fn not_done(&self, command: &Command, why: &str) -> Self {
-        let wait = match command {
-            Command::StopPods { targets, how: Stop::Evict } => {
+    pub fn not_done(&self, command: &Command, refusal: Option<&str>) -> Self {
+        let wait = match (command, refusal) {
+            (Command::StopPods { targets, how: Stop::Evict }, Some(words)) => {
                 let names: Vec<String> = targets.iter().map(|t| t.member.to_string()).collect();
-                Wait::new(Reason::WaitingForEviction, names.join(", "), why)
+                Wait::new(Reason::WaitingForEviction, names.join(", "), words)
             }
-            // What a server says may differ each time, and the status is written when it differs.
-            _ => Wait::new(Reason::WaitingForFreshFacts, "the act", "it was not done, and is tried again"),
+            // What else is said may differ each time, and the status is written when it differs.
+            _ => Wait::new(
+                Reason::WaitingForFreshFacts,
+                "the act",
+                "it was refused or not answered, and is tried again",
+            ),
         };
         Self { waits: vec![wait], ..self.clone() }
     }

@@ -106,7 +106,7 @@ async fn in_a_window(field: &Field) -> Result<()> {
         "selector": {"matchLabels": {"middleware.sofastack.io/role": "session"}}}});
     budgets.create(&PostParams::default(), &serde_json::from_value(budget)?).await?;
     field.edit(json!({"rollout": null})).await?;
-    field.tells("Progressing", "WaitingForEviction", "PodDisruptionBudget").await?;
+    field.tells("Ready", "WaitingForEviction", "PodDisruptionBudget").await?;
     ensure!(witness.stops().is_empty(), "{:?}", witness.stops());
     budgets.delete("mine", &DeleteParams::default()).await?;
     only_sessions(field, witness).await
