@@ -85,7 +85,7 @@ async fn killed_in_every_phase(field: &Field) -> Result<()> {
     field.nothing_is_lost().await
 }
 
-/// A second operator beside the first: one leads, and nothing is done twice.
+/// A second operator beside the first, while the metas are restarted: one leads, and nothing is done twice.
 async fn a_second_operator(field: &Field) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(field.ground.client.clone(), &field.operators());
     let list = deployments.list(&ListParams::default()).await?;
@@ -93,8 +93,11 @@ async fn a_second_operator(field: &Field) -> Result<()> {
     let two = json!({"spec": {"replicas": 2}});
     let witness = Witness::of(field);
     deployments.patch(&name, &PatchParams::default(), &Patch::Merge(&two)).await?;
-    field.edit(json!({"restart": "twice"})).await?;
+    let again = json!({"metadata": {"annotations": {"again": "yes"}}});
+    field.edit(json!({"meta": {"replicas": 3, "podTemplate": again}})).await?;
     field.ready(ROLLOUT).await?;
-    witness.judge_restart()?;
+    let stops = witness.judge()?;
+    let metas = stops.iter().filter(|stop| stop.pod.contains("-meta-")).count();
+    ensure!(metas == 3, "each meta is stopped once: {stops:?}");
     field.all_received().await.map(|_| ())
 }
