@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(long, env = "SOFA_FAST_PACE", default_value = "1000", value_parser = clap::value_parser!(u64).range(100..=60_000))]
     fast_pace: u64,
     /// How many clusters are looked at at a time, and half as many more of those that have a new spec
-    #[arg(long, env = "SOFA_WORKERS", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "SOFA_WORKERS", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// The name of the lease
     #[arg(long, env = "SOFA_LEASE", default_value = "sofa-operator")]
