@@ -171,7 +171,7 @@ impl Judge<'_> {
         let after = log.get(stop.moment + 1);
         let closed_since = |session: &String| after.and_then(|m| m.closed.get(session)) == Some(&true);
         let open: Vec<_> = before.closed.iter().filter(|(s, closed)| !**closed && !closed_since(s)).collect();
-        self.require(open.is_empty(), Invariant::I10PushClosed, || {
+        self.require(open.is_empty() || self.is_repair(stop), Invariant::I10PushClosed, || {
             format!("{pod} was stopped while push was open on {open:?}")
         });
         let cluster = self.cluster;
@@ -201,6 +201,13 @@ impl Judge<'_> {
         });
     }
 
+    /// Whether it was stopped because it served nothing: that has no order, and needs no closed push (contract: broken members).
+    fn is_repair(&self, stop: &Stop) -> bool {
+        let until = self.log.iter().take(stop.moment + 2);
+        let mut acts = until.filter_map(|moment| moment.told.act.as_ref());
+        acts.any(|(kind, uids)| kind == "RepairPod" && uids.contains(&stop.uid))
+    }
+
     /// What was stopped before it has to be back, with an address.
     fn beside(&mut self, stop: &Stop, earlier: &[Stop]) {
         let looks = || self.log[stop.moment..].iter().take(2);
@@ -225,7 +232,8 @@ impl Judge<'_> {
     /// Metas before data before sessions.
     fn order(&mut self, stops: &[Stop]) {
         let refills = self.log.iter().any(|m| m.told.act.as_ref().is_some_and(|a| a.0 == "RefillSession"));
-        let sorted = refills || stops.is_sorted_by_key(|s| s.role);
+        let in_order = stops.iter().filter(|stop| !self.is_repair(stop));
+        let sorted = refills || in_order.is_sorted_by_key(|s| s.role);
         self.require(sorted, Invariant::I4RoleOrder, || {
             format!("out of order: {:?}", stops.iter().map(|s| &s.pod).collect::<Vec<_>>())
         });

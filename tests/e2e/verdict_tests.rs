@@ -111,6 +111,20 @@ fn who_came_back_between_two_looks_was_not_down() {
 }
 
 #[test]
+fn who_serves_nothing_is_made_again_at_any_time() {
+    let broken = |act: &'static str| {
+        move |log: &mut [Moment]| {
+            for moment in &mut log[META_STOPS..=META_STOPS + 1] {
+                moment.closed.insert("prod-session-0".to_owned(), false);
+            }
+            log[META_STOPS].told.act = Some((act.to_owned(), [format!("{META}/0")].into()));
+        }
+    };
+    assert_eq!(found(broken("RestartPods")), [Invariant::I10PushClosed].into());
+    assert!(found(broken("RepairPod")).is_empty());
+}
+
+#[test]
 fn each_broken_invariant_is_found() {
     use Invariant as I;
     let cases: [Case; 15] = [
