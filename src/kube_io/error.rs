@@ -36,6 +36,8 @@ impl KubeError {
 
 /// The cause of a refused eviction that names the budget for disruptions.
 const BUDGET: &str = "DisruptionBudget";
+/// What is said of a pod that two of them count, which is never evicted.
+const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
 
 impl From<kube::Error> for KubeError {
     fn from(error: kube::Error) -> Self {
@@ -43,16 +45,17 @@ impl From<kube::Error> for KubeError {
             return Self::Unanswered(format!("no answer from the API server: {}", chain(&error)));
         };
         let message = status.message.clone();
+        let causes = status.details.iter().flat_map(|details| &details.causes);
         match status.code {
             404 => Self::NotFound(message),
             409 => Self::Conflict(message),
             401 | 403 => Self::Forbidden(message),
             400 | 405 | 413 | 415 | 422 => Self::Refused(message),
-            429 => match status.details.iter().flat_map(|d| &d.causes).find(|c| c.reason == BUDGET) {
-                Some(budget) => Self::Refused(format!("{message} {}", budget.message)),
-                // The API server is full: anybody's request would be refused now.
-                None => Self::Unanswered(format!("the API server said HTTP 429: {message}")),
-            },
+            429 if let Some(budget) = causes.clone().find(|cause| cause.reason == BUDGET) => {
+                Self::Refused(format!("{message} {}", budget.message))
+            }
+            500 if message.contains(TWO_BUDGETS) => Self::Refused(message),
+            // 429 without a budget: the API server is full, and anybody's request would be refused now.
             code => Self::Unanswered(format!("the API server said HTTP {code}: {message}")),
         }
     }
@@ -70,4 +73,20 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_two_budgets_count_is_refused() {
+        let said = |message: &str| {
+            let status = serde_json::json!({"status": "Failure", "code": 500, "message": message});
+            KubeError::from(kube::Error::Api(serde_json::from_value(status).expect("a status")))
+        };
+        let words = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+        assert_eq!(said(words), KubeError::Refused(words.to_owned()));
+        assert!(matches!(said("etcd is gone"), KubeError::Unanswered(_)));
+    }
 }

@@ -71,16 +71,10 @@ impl PodWriter {
     /// Asks for its eviction. A pod that is gone, or another one of its name, is no error.
     ///
     /// # Errors
-    /// What the API server says: a budget for disruptions may refuse it. That of a pod with two budgets it refuses always, with a
-    /// status of 500.
+    /// What the API server says: a budget for disruptions may refuse it, and that of a pod with two budgets is always refused.
     pub async fn evict(&self, name: &str, uid: &str) -> Result<(), KubeError> {
         let params = EvictParams { delete_options: Some(bound_to(uid)), ..EvictParams::default() };
-        match self.pods.evict(name, &params).await {
-            Err(kube::Error::Api(said)) if said.message.contains("more than one PodDisruptionBudget") => {
-                Err(KubeError::Refused(said.message))
-            }
-            other => unless_gone(other.map(|_| ())),
-        }
+        unless_gone(self.pods.evict(name, &params).await.map(|_| ()))
     }
 
     /// Deletes it. A pod that is gone, or another one of its name, is no error.

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::decision::{Command, Stop, Wake};
-use super::memory::{Act, InFlight, Memory, Run};
+use super::memory::{Act, InFlight, Memory, Run, names};
 use super::report::Wait;
 use crate::api::v1alpha1::{Reason, RolloutState};
 use crate::types::{Moment, PlanId};
@@ -336,6 +336,5 @@ fn seen(act: &Act) -> Wait {
 
 /// Whom an act concerns, in words.
 pub(crate) fn subject(act: &Act) -> String {
-    let names: Vec<String> = act.targets.iter().map(|t| t.member.to_string()).collect();
-    if names.is_empty() { "the cluster".to_owned() } else { names.join(", ") }
+    if act.targets.is_empty() { "the cluster".to_owned() } else { names(&act.targets) }
 }

@@ -94,6 +94,11 @@ pub struct Target {
     pub uid: Option<PodUid>,
 }
 
+/// Who they are, in words.
+pub(crate) fn names(targets: &[Target]) -> String {
+    targets.iter().map(|target| target.member.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 impl Target {
     /// Whether this very pod is gone, or was told to stop.
     pub(crate) fn is_stopped(&self, kubernetes: &Kubernetes) -> bool {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::decision::{Command, Stop};
-use super::memory::Memory;
+use super::memory::{Memory, names};
 use crate::api::v1alpha1::{Reason, Role, RolloutState, StepKind, StepState};
 use crate::types::Moment;
 
@@ -77,8 +77,7 @@ impl Report {
     pub fn not_done(&self, command: &Command, refusal: Option<&str>) -> Self {
         let wait = match (command, refusal) {
             (Command::StopPods { targets, how: Stop::Evict }, Some(words)) => {
-                let names: Vec<String> = targets.iter().map(|t| t.member.to_string()).collect();
-                Wait::new(Reason::WaitingForEviction, names.join(", "), words)
+                Wait::new(Reason::WaitingForEviction, names(targets), words)
             }
             // What else is said may differ each time, and the status is written when it differs.
             _ => Wait::new(

@@ -49,7 +49,7 @@ pub enum ReferenceFact {
     NotFound,
     /// It is in another namespace and does not let this one in.
     NotAllowed,
-    /// It could not be asked for.
+    /// The operator may not read it.
     #[default]
     Unknown,
 }
@@ -61,7 +61,7 @@ pub enum SecretFact {
     Found(BTreeSet<String>),
     /// It is not.
     NotFound,
-    /// It could not be asked for.
+    /// The operator may not read it.
     #[default]
     Unknown,
 }

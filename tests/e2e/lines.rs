@@ -45,7 +45,7 @@ async fn roll(field: &Field, edit: serde_json::Value) -> Result<()> {
     let stops = witness.judge_restart()?;
     println!(
         "rolling change: {:.0} s from the first stop to the last",
-        stops[6].at.saturating_sub(stops[0].at).as_secs_f64()
+        stops[SERVERS - 1].at.saturating_sub(stops[0].at).as_secs_f64()
     );
     Ok(())
 }

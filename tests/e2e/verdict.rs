@@ -131,6 +131,11 @@ pub(crate) fn tell(log: &[Moment]) -> String {
     log.iter().map(line).collect()
 }
 
+/// The acts that were written down, each as often as it was seen: its kind, and the uids of its pods.
+fn acts(log: &[Moment]) -> impl Iterator<Item = &(String, BTreeSet<String>)> {
+    log.iter().filter_map(|moment| moment.told.act.as_ref())
+}
+
 /// Everything that was broken.
 pub(crate) fn judge(cluster: &str, log: &[Moment]) -> Vec<Broken> {
     let mut judge = Judge { cluster, log, found: Vec::new() };
@@ -203,9 +208,8 @@ impl Judge<'_> {
 
     /// Whether it was stopped because it served nothing: that has no order, and needs no closed push (contract: broken members).
     fn is_repair(&self, stop: &Stop) -> bool {
-        let until = self.log.iter().take(stop.moment + 2);
-        let mut acts = until.filter_map(|moment| moment.told.act.as_ref());
-        acts.any(|(kind, uids)| kind == "RepairPod" && uids.contains(&stop.uid))
+        let until = &self.log[..self.log.len().min(stop.moment + 2)];
+        acts(until).any(|(kind, uids)| kind == "RepairPod" && uids.contains(&stop.uid))
     }
 
     /// What was stopped before it has to be back, with an address.
@@ -221,7 +225,7 @@ impl Judge<'_> {
             format!("{} was stopped before {away:?} came back", stop.pod)
         });
         let generation = |s: &Stop| self.log[s.moment].told.generation;
-        let refills = self.log.iter().any(|m| m.told.act.as_ref().is_some_and(|a| a.0 == "RefillSession"));
+        let refills = acts(self.log).any(|(kind, _)| kind == "RefillSession");
         let again =
             earlier.iter().any(|o| o.pod == stop.pod && o.was_ready && generation(o) == generation(stop));
         self.require(!again || (refills && stop.role == 2), Invariant::I7Idempotent, || {
@@ -231,7 +235,7 @@ impl Judge<'_> {
 
     /// Metas before data before sessions.
     fn order(&mut self, stops: &[Stop]) {
-        let refills = self.log.iter().any(|m| m.told.act.as_ref().is_some_and(|a| a.0 == "RefillSession"));
+        let refills = acts(self.log).any(|(kind, _)| kind == "RefillSession");
         let in_order = stops.iter().filter(|stop| !self.is_repair(stop));
         let sorted = refills || in_order.is_sorted_by_key(|s| s.role);
         self.require(sorted, Invariant::I4RoleOrder, || {
