@@ -96,18 +96,16 @@ impl Story {
         self.world.servers.insert(member, Fact::known(view, self.now));
     }
 
+    /// What is decided now.
+    fn decision(&self, deleting: bool) -> Decision {
+        let (now, target, world, memory) = (self.now, &self.target, &self.world, &self.memory);
+        plan_service(&ServiceInput { now, generation: 2, deleting, target, world, memory })
+    }
+
     /// One reconcile, two seconds later. What is stopped is made again on the template of its StatefulSet.
     fn turn(&mut self) -> Decision {
         self.wait(PACE);
-        let input = ServiceInput {
-            now: self.now,
-            generation: 2,
-            deleting: false,
-            target: &self.target,
-            world: &self.world,
-            memory: &self.memory,
-        };
-        let decision = plan_service(&input);
+        let decision = self.decision(false);
         for (role, wanted) in &decision.desired.roles {
             let none = Workload { replicas: 0, revision: String::new() };
             let workload = self.world.kubernetes.workloads.entry(*role).or_insert(none);
@@ -310,15 +308,7 @@ fn a_template_is_given_to_the_role_whose_turn_it_is() {
     assert_eq!(chosen(&console), [Target, Target]);
     let mut story = Story::at_rest();
     assert_eq!(chosen(&story.turn()), [Target, Target]);
-    let input = ServiceInput {
-        now: story.now,
-        generation: 2,
-        deleting: true,
-        target: &story.target,
-        world: &story.world,
-        memory: &story.memory,
-    };
-    let ending = plan_service(&input);
+    let ending = story.decision(true);
     assert_eq!(chosen(&ending), [Keep, Keep]);
     let left: Vec<u32> = ending.desired.roles.values().map(|r| r.replicas).collect();
     assert_eq!(left, [4, 0], "those that others need end last");
@@ -344,22 +334,11 @@ fn a_role_shrinks_and_that_shows() {
 fn a_cluster_ends_with_its_last_pod() {
     let mut story = Story::at_rest();
     assert!(!story.turn().finished);
-    let ending = |story: &Story, deleting: bool| {
-        plan_service(&ServiceInput {
-            now: story.now,
-            generation: 2,
-            deleting,
-            target: &story.target,
-            world: &story.world,
-            memory: &story.memory,
-        })
-        .finished
-    };
-    assert!(!ending(&story, true), "its pods are there");
+    assert!(!story.decision(true).finished, "its pods are there");
     story.world.kubernetes.pods.clear();
-    assert!(ending(&story, true) && !ending(&story, false));
+    assert!(story.decision(true).finished && !story.decision(false).finished);
     story.world.kubernetes.at = story.now.before(Duration::from_mins(1));
-    assert!(!ending(&story, true), "pods may be there by now");
+    assert!(!story.decision(true).finished, "pods may be there by now");
 }
 
 /// What has not begun sleeps until the window opens; what was let in goes on.

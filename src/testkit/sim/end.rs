@@ -11,6 +11,7 @@ use super::{NAMESPACE, Sim};
 use crate::admin::registry::v5;
 use crate::api::v1alpha1::{ClusterStatus, Condition, Role};
 use crate::observe::{IS_MEMBER, MEMBER_ANNOTATION, Speech};
+use crate::testkit::kube::json::text;
 use crate::testkit::kube::{Key, Objects};
 
 /// The end of a run: a line for each thing, so that two of them can be compared by a person.
@@ -34,10 +35,6 @@ impl EndState {
     pub fn lines(&self) -> Vec<String> {
         self.0.iter().map(|(key, value)| format!("{key}: {value}")).collect()
     }
-}
-
-fn text(object: &Value, pointer: &str) -> String {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// What a status says, without its times.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Millis;
+use super::kube::json::text;
 use super::kube::{Cache, Crash, Key, NodeLoss, Write};
 use super::registry::ClientId;
 use super::world::World;
@@ -62,13 +63,11 @@ pub struct Spec {
 
 impl Spec {
     fn of(object: &Value, raft_group: Option<String>) -> Result<Self, String> {
-        let text =
-            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let identity = Identity {
             kind: ClusterKind::Registry,
             namespace: NAMESPACE.to_owned(),
             name: CLUSTER.to_owned(),
-            uid: text("/metadata/uid"),
+            uid: text(object, "/metadata/uid").to_owned(),
         };
         let keys = ["username", "password"].map(str::to_owned);
         let references = References { database: SecretFact::Found(keys.into()), ..References::default() };
