@@ -28,6 +28,8 @@ use crate::telemetry::{self, LogFormat};
 
 /// How long the end of what is under way is waited for: the longest command and its status.
 const LAST_WORDS: Duration = Duration::from_secs(15);
+/// How many watches there are for each part of the scope: of what the operator made, and of its clusters.
+const WATCHES: usize = 16;
 /// How often what is missing is looked for.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -73,6 +75,14 @@ pub struct Args {
     admin_proxy: Option<String>,
 }
 
+impl Args {
+    fn scope(&self) -> Scope {
+        let names: Vec<String> =
+            self.namespaces.iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
+        if names.is_empty() { Scope::Everywhere } else { Scope::Namespaces(names) }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum TransportArg {
     Direct,
@@ -88,21 +98,28 @@ pub async fn run(args: Args) -> Result<()> {
     // Another library may have installed it: it is the same one.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let config = Config::infer().await.context("no way to a Kubernetes API server was found")?;
-    let client = client(config).context("the way to the Kubernetes API server cannot be used")?;
+    let way =
+        |watches| client(&config, watches).context("the way to the Kubernetes API server cannot be used");
+    let client = way(args.scope().parts().len() * WATCHES)?;
     let objects = Objects::new(client.clone());
     let missing = Arc::new(Mutex::new(Missing::default()));
     let metrics = Arc::new(Metrics::default());
     let lease =
         LeaseConfig::new(&args.namespace, &args.lease, &args.identity.clone().unwrap_or_else(identity));
     let (leadership, contending) = lead(client.clone(), lease.clone());
-    let databases = Arc::default();
-    let operator = Operator { args, client, objects, databases, metrics, missing, leadership };
+    let admins = match args.transport {
+        TransportArg::Direct => Admins::Direct(Direct::new(args.admin_proxy.as_deref())?),
+        // Of its own: a pod that is silent holds a request for seconds.
+        TransportArg::Proxy => Admins::Proxied(Proxied::new(way(0)?)),
+    };
+    let (pages, databases) = (Direct::for_pages()?, Arc::default());
+    let operator = Operator { args, client, objects, admins, pages, databases, metrics, missing, leadership };
     let stop = CancellationToken::new();
     let listener = TcpListener::bind(operator.args.http)
         .await
         .with_context(|| format!("{} cannot be listened on", operator.args.http))?;
     let serving =
-        tokio::spawn(server::serve(listener, operator.shown(level)?, stop.clone().cancelled_owned()));
+        tokio::spawn(server::serve(listener, operator.shown(level), stop.clone().cancelled_owned()));
     let contending = tokio::spawn(contending);
     let looking = tokio::spawn(operator.clone().look_for_what_is_missing());
     let mut working = std::pin::pin!(operator.clone().work(stop.clone()));
@@ -148,6 +165,8 @@ struct Operator {
     args: Args,
     client: Client,
     objects: Objects,
+    admins: Admins,
+    pages: Direct,
     databases: Arc<Databases>,
     metrics: Arc<Metrics>,
     missing: Arc<Mutex<Missing>>,
@@ -160,12 +179,12 @@ impl Operator {
     }
 
     /// What the endpoints show. Plans are made with caches of their own: none.
-    fn shown(&self, level: telemetry::LogLevel) -> Result<Shown> {
+    fn shown(&self, level: telemetry::LogLevel) -> Shown {
         let (wake, _nobody) = mpsc::unbounded_channel();
         let children = Arc::new(Children::new(Arc::default(), wake));
-        let context = Arc::new(self.context(children, Arc::default())?);
+        let context = Arc::new(self.context(children, Arc::default()));
         let metrics = Arc::clone(&self.metrics);
-        Ok(Shown {
+        Shown {
             missing: Arc::clone(&self.missing),
             figures: Arc::new(move || metrics.text().unwrap_or_default()),
             explain: Arc::new(move |kind, namespace, name| {
@@ -173,16 +192,16 @@ impl Operator {
                 async move { controllers::explain(&context, kind, &namespace, &name).await }.boxed()
             }),
             level,
-        })
+        }
     }
 
-    fn context(&self, children: Arc<Children>, ledger: Arc<Ledger>) -> Result<Context> {
+    fn context(&self, children: Arc<Children>, ledger: Arc<Ledger>) -> Context {
         let args = &self.args;
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: args.identity.clone() };
-        Ok(Context {
+        Context {
             settings: Settings {
                 namespace: args.namespace.clone(),
-                scope: self.scope(),
+                scope: args.scope(),
                 slow_pace: Duration::from_secs(args.slow_pace),
                 fast_pace: Duration::from_millis(args.fast_pace),
                 workers: args.workers,
@@ -191,22 +210,13 @@ impl Operator {
             children,
             ledger,
             listings: Listings::default(),
-            admins: match args.transport {
-                TransportArg::Direct => Admins::Direct(Direct::new(args.admin_proxy.as_deref())?),
-                TransportArg::Proxy => Admins::Proxied(Proxied::new(self.client.clone())),
-            },
+            admins: self.admins.clone(),
             databases: Arc::clone(&self.databases),
-            pages: Direct::for_pages()?,
+            pages: self.pages.clone(),
             leadership: self.leadership.clone(),
             reporter,
             metrics: Arc::clone(&self.metrics),
-        })
-    }
-
-    fn scope(&self) -> Scope {
-        let names: Vec<String> =
-            self.args.namespaces.iter().map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
-        if names.is_empty() { Scope::Everywhere } else { Scope::Namespaces(names) }
+        }
     }
 
     /// Looks for what is missing, for ever.
@@ -264,9 +274,9 @@ impl Operator {
         let (wake, woken) = mpsc::unbounded_channel();
         let ledger = Arc::new(Ledger::default());
         let children = Arc::new(Children::new(Arc::clone(&ledger), wake));
-        let context = Arc::new(self.context(Arc::clone(&children), ledger)?);
+        let context = Arc::new(self.context(Arc::clone(&children), ledger));
         let (ready, mut listed) = watch::channel(false);
-        let scope = self.scope();
+        let scope = self.args.scope();
         let following = children.follow(&self.client, &scope, ready);
         let working = async {
             // The sender is in `following`, which never ends.

@@ -1,11 +1,11 @@
 //! Logs: text for people or JSON for programs, with a level that can be changed while it runs.
 
 use std::io::IsTerminal;
-use std::str::FromStr;
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,7 +18,7 @@ pub enum LogFormat {
 
 /// The level of the logs, while it runs.
 #[derive(Clone)]
-pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+pub struct LogLevel(reload::Handle<Targets, Registry>);
 
 /// A level that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +35,22 @@ impl LogLevel {
     }
 }
 
-fn filter(level: &str) -> Result<EnvFilter, NoLevel> {
-    EnvFilter::from_str(level).map_err(|_| NoLevel(level.to_owned()))
+fn filter(level: &str) -> Result<Targets, NoLevel> {
+    let words: Vec<&str> = level.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+    let filter = words.iter().try_fold(Targets::new(), |so_far, word| match word.split_once('=') {
+        None => Some(so_far.with_default(level_of(word)?)),
+        Some((module, word)) => is_module(module).then_some(so_far.with_target(module, level_of(word)?)),
+    });
+    filter.filter(|_| !words.is_empty()).ok_or_else(|| NoLevel(level.to_owned()))
+}
+
+fn level_of(word: &str) -> Option<LevelFilter> {
+    // The library takes nothing at all for a level.
+    word.parse().ok().filter(|_| !word.is_empty())
+}
+
+fn is_module(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
 /// Begins to log, to standard error.
@@ -55,4 +69,30 @@ pub fn begin(format: LogFormat, level: &str) -> Result<LogLevel, NoLevel> {
     };
     tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(LogLevel(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn levels_for_all_and_for_a_module() {
+        let logs = filter("info, kube_client=debug,").unwrap();
+        assert!(logs.would_enable("sofa_operator", &Level::INFO));
+        assert!(!logs.would_enable("sofa_operator", &Level::DEBUG));
+        assert!(logs.would_enable("kube_client::client", &Level::DEBUG));
+        assert!(!filter("off").unwrap().would_enable("sofa_operator", &Level::ERROR));
+    }
+
+    /// It would else be taken for the name of a module, and nothing be logged any more.
+    #[test]
+    fn what_is_no_level_is_refused() {
+        for wrong in
+            ["", ",", "loud", "info,loud", "kube=", "kube=loud", "=info", r#"{"level":"debug"}"#, "debug;"]
+        {
+            assert_eq!(filter(wrong).err(), Some(NoLevel(wrong.to_owned())), "{wrong}");
+        }
+    }
 }

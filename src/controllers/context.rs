@@ -31,6 +31,7 @@ pub struct Settings {
 }
 
 /// The way to the admin ports.
+#[derive(Clone)]
 pub enum Admins {
     /// Straight to the pods.
     Direct(Direct),

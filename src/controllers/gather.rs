@@ -1,6 +1,7 @@
 //! What is so in Kubernetes, by the caches or past them, and one question to one server.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::Context;
@@ -15,7 +17,7 @@ use crate::admin::answer::Answer;
 use crate::admin::transport::{Call, NoAnswer, Server, Transport};
 use crate::api::objects::{APP, CLUSTER};
 use crate::api::v1alpha1::Role;
-use crate::kube_io::KubeError;
+use crate::kube_io::{KubeError, slim};
 use crate::observe::{Listed, Member, Unknown};
 use crate::validate::{Identity, Product, SecretFact, ValidCluster};
 
@@ -62,9 +64,21 @@ pub(super) async fn listed(
         // Who only shows a plan follows nothing.
         nodes = Api::<Node>::all(client()).list(&ListParams::default()).await?.items;
     }
-    let (pods, stateful_sets, claims) =
-        futures::try_join!(pods.list(&own), sets.list(&own), claims.list(&own))?;
-    Ok(Listed { pods: pods.items, stateful_sets: stateful_sets.items, claims: claims.items, nodes })
+    let (pods, stateful_sets, claims) = futures::try_join!(
+        all(&pods, &own, slim::pod),
+        all(&sets, &own, slim::stateful_set),
+        all(&claims, &own, slim::claim),
+    )?;
+    Ok(Listed { pods, stateful_sets, claims, nodes })
+}
+
+/// All of a kind, and of each as much as is read: they are held until the servers have answered.
+async fn all<K: Clone + Debug + DeserializeOwned>(
+    objects: &Api<K>,
+    own: &ListParams,
+    slim: fn(K) -> K,
+) -> Result<Vec<K>, KubeError> {
+    Ok(objects.list(own).await?.items.into_iter().map(slim).collect())
 }
 
 fn of<K: ResourceExt>(products: &[Product], objects: Vec<K>) -> Vec<K> {

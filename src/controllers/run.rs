@@ -24,7 +24,7 @@ use super::registry::Registry;
 use super::scheduler::Schedulers;
 use super::workers::Workers;
 use crate::effects::Failure;
-use crate::kube_io::{Woken, api};
+use crate::kube_io::{Woken, api, everything};
 
 /// What is kept of a cluster between its reconciles: its name. Everything else is read.
 type Meta<K> = PartialObjectMeta<<K as Kind>::Object>;
@@ -142,7 +142,7 @@ async fn one<K: Kind>(
     let (store, writer) = reflector::store::<Meta<K>>();
     let workers = Workers::new(context.settings.workers);
     let edited = workers.clone();
-    let own = watcher(clusters, watcher::Config::default())
+    let own = watcher(clusters, everything())
         .default_backoff()
         .modify(|meta| {
             meta.metadata.managed_fields = None;

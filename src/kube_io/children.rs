@@ -95,7 +95,7 @@ async fn until_served<K: Resource<DynamicType = ()>>(client: &Client) -> Option<
 }
 
 /// All objects of a kind.
-fn everything() -> watcher::Config {
+pub(crate) fn everything() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
 }
 

@@ -14,12 +14,12 @@ mod ledger;
 mod objects;
 mod pods;
 mod referrers;
-mod slim;
+pub(crate) mod slim;
 mod table;
 mod told;
 
-pub(crate) use children::api;
 pub use children::{Children, Scope, Woken};
+pub(crate) use children::{api, everything};
 pub use client::client;
 pub use crds::{CrdFault, check_crds};
 pub use ensure::{Writer, surplus};

@@ -13,7 +13,7 @@ fn known(meta: ObjectMeta) -> ObjectMeta {
 }
 
 /// A pod.
-pub(super) fn pod(pod: Pod) -> Pod {
+pub(crate) fn pod(pod: Pod) -> Pod {
     Pod {
         metadata: known(pod.metadata),
         spec: pod.spec.map(|spec| PodSpec {
@@ -55,7 +55,7 @@ fn container(status: ContainerStatus) -> ContainerStatus {
 }
 
 /// A StatefulSet, without its status: pods are counted one by one.
-pub(super) fn stateful_set(set: StatefulSet) -> StatefulSet {
+pub(crate) fn stateful_set(set: StatefulSet) -> StatefulSet {
     StatefulSet {
         metadata: known(set.metadata),
         spec: set.spec.map(|spec| StatefulSetSpec {
@@ -86,7 +86,7 @@ fn template(template: PodTemplateSpec) -> PodTemplateSpec {
 }
 
 /// A claim.
-pub(super) fn claim(claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
+pub(crate) fn claim(claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: known(claim.metadata),
         spec: claim.spec.map(|spec| PersistentVolumeClaimSpec {
@@ -99,7 +99,7 @@ pub(super) fn claim(claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
 }
 
 /// A node: whether it answers.
-pub(super) fn node(node: Node) -> Node {
+pub(crate) fn node(node: Node) -> Node {
     let metadata = ObjectMeta { name: node.metadata.name, ..ObjectMeta::default() };
     Node {
         metadata,

@@ -2,6 +2,7 @@
 //! answers as the table of `tests/crd_cases` says. With `KUBECONFIG` set by the user that cluster is used (the CRDs stay
 //! on it), else one is started and taken down.
 
+mod connections;
 #[path = "../crd_cases/mod.rs"]
 mod crd_cases;
 mod server;
@@ -36,6 +37,7 @@ fn the_api_on_a_real_api_server() {
         note("the columns of a table", columns(&server).await);
         note("what the schema refuses", schema_refusals(&server).await);
         note("every case of the table", table(&server).await);
+        note("the operator's client has few connections", connections::few(&server.config).await);
         server.end().await;
         failures
     });

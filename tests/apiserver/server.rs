@@ -60,7 +60,7 @@ impl Cluster {
     pub(crate) async fn connect(&self) -> Result<Server> {
         let file = Kubeconfig::read_from(&self.kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        let server = Server { client: Client::try_from(config)? };
+        let server = Server { client: sofa_operator::kube_io::client(&config, 0)?, config };
         server.new_namespace().await?;
         Ok(server)
     }
@@ -145,6 +145,7 @@ fn answer(result: kube::Result<DynamicObject>) -> Result<Answer> {
 /// The API server.
 pub(crate) struct Server {
     client: Client,
+    pub(crate) config: Config,
 }
 
 impl Server {

@@ -97,7 +97,7 @@ pub(crate) async fn throughout<E: Display>(
 /// The way to the cluster. A pod that refuses a connection is an answer (503), not a reason to try again inside the client, and
 /// a request that is never answered ends.
 pub(crate) async fn client() -> Result<Client> {
-    Ok(sofa_operator::kube_io::client(Config::infer().await?)?)
+    Ok(sofa_operator::kube_io::client(&Config::infer().await?, 0)?)
 }
 
 impl Ground {
