@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::UPGRADE;
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,10 +17,9 @@ use kube::{Client, Config, Error};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tower::steer::Steer;
 use tower::timeout::{Timeout, TimeoutLayer};
-use tower::util::{BoxCloneService, BoxCloneSyncService};
-use tower::{BoxError, ServiceBuilder};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 /// How long the API server may take until it begins to answer: longer than it waits for any webhook (30 s at most).
@@ -59,23 +59,25 @@ pub fn client(config: &Config, watches: usize) -> Result<Client, Error> {
         return Err(Error::ProxyProtocolUnsupported { proxy_url: Box::new(proxy.clone()) });
     }
     let tls = config.rustls_client_config()?;
-    let alone =
-        ServiceBuilder::new().map_err(BoxError::from).service(way(config, tls.clone(), Speaks::Http1)?);
+    let alone = way(config, tls.clone(), Speaks::Http1)?;
     let once = ServiceBuilder::new()
         .buffer(QUEUE)
         .concurrency_limit(AT_A_TIME)
         .map_err(BoxError::from)
         .service(way(config, tls.clone(), Speaks::Http2)?);
-    let mut ways = vec![BoxCloneService::new(alone), BoxCloneService::new(once)];
+    let mut ways = vec![way_of(alone), way_of(once)];
     for _ in 0..watches.div_ceil(WATCHES).max(1) {
-        let way = way(config, tls.clone(), Speaks::Http2)?;
-        ways.push(BoxCloneService::new(ServiceBuilder::new().map_err(BoxError::from).service(way)));
+        ways.push(way_of(way(config, tls.clone(), Speaks::Http2)?));
     }
-    let turns = Arc::new(AtomicUsize::new(0));
-    let pick = move |request: &Request<Body>, ways: &[_]| match Asks::of(request) {
-        Asks::Alone => 0,
-        Asks::Once => 1,
-        Asks::Watch => 2 + turns.fetch_add(1, Ordering::Relaxed) % (ways.len() - 2),
+    let (ways, turns) = (Arc::new(ways), Arc::new(AtomicUsize::new(0)));
+    let send = move |request: Request<Body>| {
+        let at = match Asks::of(&request) {
+            Asks::Alone => 0,
+            Asks::Once => 1,
+            Asks::Watch => 2 + turns.fetch_add(1, Ordering::Relaxed) % (ways.len() - 2),
+        };
+        // A clone, made ready by itself: what reads the operator's token clones all that is below it, ready or not.
+        ways[at].clone().oneshot(request)
     };
     let service = ServiceBuilder::new()
         .layer(TimeoutLayer::new(ANSWER))
@@ -83,7 +85,7 @@ pub fn client(config: &Config, watches: usize) -> Result<Client, Error> {
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
         .layer(ResponseBodyTimeoutLayer::new(SILENCE))
-        .service(Steer::new(ways, pick));
+        .service_fn(send);
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 
@@ -118,6 +120,18 @@ enum Speaks {
     Http1,
     /// HTTP/2 where there is TLS and the server can.
     Http2,
+}
+
+/// A way that any request can go.
+type Way = BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>;
+
+fn way_of<S>(service: S) -> Way
+where
+    S: Service<Request<Body>, Response = Response<Incoming>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    Way::new(service.map_err(Into::into))
 }
 
 type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
@@ -158,6 +172,9 @@ mod tests {
     use super::*;
     use crate::kube_io::KubeError;
 
+    /// Read again and again, as the operator's own in its pod is.
+    const TOKEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/token");
+
     /// What the API server says while it is full.
     const FULL: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 43\r\n\r\n\
         Too many requests, please try again later.\n";
@@ -189,7 +206,8 @@ mod tests {
                 });
             }
         });
-        let config = Config::new(format!("http://{at}").parse().expect("a URL"));
+        let mut config = Config::new(format!("http://{at}").parse().expect("a URL"));
+        config.auth_info.token_file = Some(TOKEN.to_owned());
         (Api::namespaced(client(&config, 0).expect("a client"), "ns"), asks)
     }
 
@@ -236,8 +254,11 @@ mod tests {
     /// What anybody may be told says nothing of the request: it is not taken for wrong.
     #[tokio::test]
     async fn an_api_server_that_is_full_has_refused_nothing() {
-        let (pods, _asks) = against(FULL.to_owned()).await;
-        let said = pods.evict("a", &EvictParams::default()).await.map_err(KubeError::from);
-        assert!(matches!(said, Err(KubeError::Unanswered(_))), "{said:?}");
+        let (pods, asks) = against(FULL.to_owned()).await;
+        for _ in 0..3 {
+            let said = pods.evict("a", &EvictParams::default()).await.map_err(KubeError::from);
+            assert!(matches!(said, Err(KubeError::Unanswered(_))), "{said:?}");
+        }
+        assert_eq!(asks.len(), 3);
     }
 }
