@@ -60,11 +60,8 @@ pub fn client(config: &Config, watches: usize) -> Result<Client, Error> {
     }
     let tls = config.rustls_client_config()?;
     let alone = way(config, tls.clone(), Speaks::Http1)?;
-    let once = ServiceBuilder::new()
-        .buffer(QUEUE)
-        .concurrency_limit(AT_A_TIME)
-        .map_err(BoxError::from)
-        .service(way(config, tls.clone(), Speaks::Http2)?);
+    let shared = way(config, tls.clone(), Speaks::Http2)?;
+    let once = ServiceBuilder::new().buffer(QUEUE).concurrency_limit(AT_A_TIME).service(shared);
     let mut ways = vec![way_of(alone), way_of(once)];
     for _ in 0..watches.div_ceil(WATCHES).max(1) {
         ways.push(way_of(way(config, tls.clone(), Speaks::Http2)?));
