@@ -61,7 +61,7 @@ pub struct Args {
     /// Milliseconds between two looks at a cluster with something under way
     #[arg(long, env = "SOFA_FAST_PACE", default_value = "1000", value_parser = clap::value_parser!(u64).range(100..=60_000))]
     fast_pace: u64,
-    /// How many clusters are looked at at a time, and half as many more of those that have a new spec
+    /// How many clusters are looked at at a time, and a quarter more of those that have a new spec
     #[arg(long, env = "SOFA_WORKERS", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// The name of the lease

@@ -21,7 +21,9 @@ use crate::effects::{
     Admin, AdminRequest, ClusterObjects, Failure, Pods, Recipient, Record, Recorded, Scheduler,
 };
 use crate::kube_io::{ChildKey, KubeError, Orphan, PodWriter, Writer, kind};
-use crate::observe::{Genesis, IS_MEMBER, MEMBER_ANNOTATION, Member, RaftData, genesis_data, genesis_name};
+use crate::observe::{
+    Genesis, IS_MEMBER, Kubernetes, MEMBER_ANNOTATION, Member, RaftData, genesis_data, genesis_name,
+};
 use crate::plan::{GroupChange, Stop, Target};
 use crate::types::{DnsLabel, Moment, Time};
 use crate::validate::{Identity, ValidCluster};
@@ -78,6 +80,9 @@ impl<K: Kind> KubePorts<'_, K> {
             StatefulSetChange::Full(set) => {
                 self.writer().ensure(&json(set)?).await?;
             }
+            // As it was listed for this decision, past every cache. Only the end of a cluster asks for another number.
+            StatefulSetChange::Replicas { name, replicas }
+                if was_seen_with(K::kubernetes(&self.planned.world), self.cluster(), name, *replicas) => {}
             StatefulSetChange::Replicas { name, replicas } => {
                 let sets = kind::<StatefulSet>();
                 let patch = json!({"spec": {"replicas": replicas}});
@@ -175,6 +180,12 @@ impl<K: Kind> KubePorts<'_, K> {
         }
         Err(last)
     }
+}
+
+/// Whether this StatefulSet was seen to make so many pods.
+fn was_seen_with(seen: &Kubernetes, cluster: &str, name: &str, replicas: u32) -> bool {
+    let mut workloads = seen.workloads.iter();
+    workloads.any(|(role, seen)| role_name(cluster, *role) == name && seen.replicas == replicas)
 }
 
 fn json(object: &impl Serialize) -> Result<Value, Failure> {
@@ -416,5 +427,21 @@ impl<K: Kind> Scheduler for KubePorts<'_, K> {
 
     async fn retry_lost(&mut self, since: Moment) -> Result<(), Failure> {
         K::retry_lost(self, since).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Workload;
+
+    #[test]
+    fn a_statefulset_is_left_alone_only_where_it_was_seen_as_it_is_wanted() {
+        let data = Workload { replicas: 3, revision: "r1".to_owned() };
+        let seen = Kubernetes { workloads: [(Role::Data, data)].into(), ..Kubernetes::default() };
+        assert!(was_seen_with(&seen, "prod", "prod-data", 3));
+        assert!(!was_seen_with(&seen, "prod", "prod-data", 0), "another number");
+        assert!(!was_seen_with(&seen, "prod", "prod-session", 3), "one that is not there");
+        assert!(!was_seen_with(&seen, "test", "prod-data", 3), "one of another cluster");
     }
 }

@@ -34,11 +34,13 @@ pub struct Reconciled {
     pub again: Option<Duration>,
     /// Whether it is looked again sooner than that where nobody else waits for a worker.
     pub hurries: bool,
+    /// Whether nothing was looked at, because what is seen does not count yet.
+    pub too_early: bool,
 }
 
 impl Reconciled {
     const fn when(again: Option<Duration>) -> Self {
-        Self { again, hurries: false }
+        Self { again, hurries: false, too_early: false }
     }
 }
 
@@ -80,7 +82,7 @@ pub(super) async fn reconcile<K: Kind>(
         (_, true) => {}
     }
     if let Some(span) = until_facts_count(&own.status) {
-        return Ok(Reconciled::when(Some(span)));
+        return Ok(Reconciled { too_early: true, ..Reconciled::when(Some(span)) });
     }
     let past_the_caches = is_acting(&own) || is_under_way(&own) && context.listings.is_due(&key, now());
     if !past_the_caches {
@@ -269,7 +271,7 @@ fn again<K: Kind>(context: &Context, planned: &Planned<K>, outcome: Option<&Outc
     }
     // What was refused is not sent again that fast.
     let refused = matches!(outcome, Some(Outcome { did: Did::Refused(_) | Did::Outdated(_), .. }));
-    Reconciled { again: Some(span), hurries: planned.decision.wake == Wake::Hurried && !refused }
+    Reconciled { hurries: planned.decision.wake == Wake::Hurried && !refused, ..Reconciled::when(Some(span)) }
 }
 
 /// A pace that differs by up to a tenth from cluster to cluster: hundreds are not looked at in one moment.

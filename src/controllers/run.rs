@@ -22,7 +22,8 @@ use super::kind::Kind;
 use super::reconcile::{HURRIED_PACE, reconcile};
 use super::registry::Registry;
 use super::scheduler::Schedulers;
-use super::workers::Workers;
+use super::workers::{Seen, Workers};
+use crate::api::objects::FINALIZER;
 use crate::effects::Failure;
 use crate::kube_io::{Woken, api, everything};
 
@@ -42,6 +43,14 @@ pub(super) type Key = (String, String);
 
 fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+fn seen_of(meta: &impl ResourceExt) -> Seen {
+    Seen {
+        uid: meta.uid().unwrap_or_default(),
+        generation: meta.meta().generation.unwrap_or_default(),
+        held: meta.finalizers().iter().any(|f| f == FINALIZER),
+    }
 }
 
 /// How often in a row each cluster has failed.
@@ -141,7 +150,7 @@ async fn one<K: Kind>(
     let clusters: Api<Meta<K>> = api(context.objects.client(), namespace.as_deref());
     let (store, writer) = reflector::store::<Meta<K>>();
     let workers = Workers::new(context.settings.workers);
-    let edited = workers.clone();
+    let (seen, gone) = (workers.clone(), workers.clone());
     let own = watcher(clusters, everything())
         .default_backoff()
         .modify(|meta| {
@@ -149,12 +158,17 @@ async fn one<K: Kind>(
             meta.metadata.annotations = None;
         })
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if let watcher::Event::Delete(meta) = event {
+                gone.forget(&key_of(meta));
+            }
+        })
         .applied_objects()
         .predicate_filter(
             Predicate::<Meta<K>>::combine(predicates::generation, predicates::finalizers),
             PredicateConfig::default(),
         )
-        .inspect_ok(move |meta| edited.edited(&key_of(meta)));
+        .inspect_ok(move |meta| seen.seen(&key_of(meta), seen_of(meta)));
     let woken = UnboundedReceiverStream::new(woken).map(|reference| Ok(reference.into()));
     let queue = stream::select(trigger_self(own, ()).boxed(), woken.boxed())
         .take_until(stop.clone().cancelled_owned());
@@ -174,7 +188,7 @@ async fn one<K: Kind>(
         let (stop, under_way, workers) = (stop.clone(), Arc::clone(&under_way), workers.clone());
         Box::pin(async move {
             let (key, waits) = (key_of(&*meta), Instant::now());
-            let _worker = workers.next(&key).await;
+            let worker = workers.next(&key).await;
             let waited = waits.elapsed();
             let _counted = UnderWay::begin(&under_way);
             if stop.is_cancelled() {
@@ -183,11 +197,15 @@ async fn one<K: Kind>(
             let started = Instant::now();
             let result = Box::pin(reconcile::<K>(&context, &key.0, &key.1)).await;
             context.metrics.reconciled(K::KIND.kind(), started.elapsed());
+            let in_vain = match &result {
+                Ok(done) => done.too_early,
+                Err(failure) => matches!(failure, Failure::Conflict(_)),
+            };
+            if worker.is_for_edited() && in_vain {
+                workers.in_vain(&key);
+            }
             match result {
                 Ok(done) => {
-                    if done.again.is_none() {
-                        workers.forget(&key);
-                    }
                     failures.count(key, false);
                     let pace =
                         if done.hurries && waited < HURRIED_PACE { HURRIED_PACE } else { Duration::MAX };

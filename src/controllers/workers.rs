@@ -1,7 +1,7 @@
 //! How many clusters are looked at at a time, and who is next.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
@@ -9,21 +9,47 @@ use tokio::time::Instant;
 
 use super::run::Key;
 
-/// How long a look at what is under way waits for those at new specs, and how long one of these is waited for.
+/// How long those at new specs are waited for since the last one came: one that hangs is not waited for again and again.
 const LONGEST_YIELD: Duration = Duration::from_secs(2);
 
 /// Who waits longest is next. The queue of kube would take any one of those that wait, always the same ones first, and while
 /// there is more to do than is done somebody would wait for minutes.
 ///
-/// Whoever has a new spec may take one of a few workers more, also when it waits already, and for a while nobody else begins: a
-/// person who changes one cluster does not wait for the rollouts of hundreds.
+/// Whoever has a new spec may take one of a few workers more, also when it waits already, and for a while hardly anybody else
+/// begins: a person who changes one cluster does not wait for the rollouts of hundreds. Of all others only one stands where those
+/// with a new spec stand, and it holds no worker while it waits for them: else they would stay with the few that are their own, and
+/// wait for seconds where looks take long (measured with 500 clusters on a slow machine). For that one a worker is kept, so that
+/// rollouts go on though new specs come without end.
 #[derive(Debug, Clone)]
 pub(super) struct Workers {
+    many: u32,
     all: Arc<Semaphore>,
     for_edited: Arc<Semaphore>,
-    /// Tells the one that waits, or the next that will, of a new spec.
-    edits: Arc<Mutex<HashMap<Key, Arc<Notify>>>>,
+    for_next: Arc<Semaphore>,
+    /// Who of those without a new spec is the next: the one that has waited longest.
+    next: Arc<tokio::sync::Mutex<()>>,
+    known: Arc<Mutex<HashMap<Key, Known>>>,
     edited: Arc<watch::Sender<EditedNow>>,
+}
+
+/// Which object has been seen under a name, and with which spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Its uid.
+    pub(super) uid: String,
+    /// Its generation.
+    pub(super) generation: i64,
+    /// Whether it has the operator's finalizer.
+    pub(super) held: bool,
+}
+
+/// What is known of a cluster.
+#[derive(Debug, Default)]
+struct Known {
+    /// The uid and the generation, once it was seen.
+    spec: Option<(String, i64)>,
+    /// Tells the one that waits, or the next that will, of a new spec.
+    edit: Arc<Notify>,
 }
 
 /// Clusters with a new spec that wait for a worker, or have one.
@@ -35,7 +61,7 @@ struct EditedNow {
 }
 
 impl EditedNow {
-    /// Until when the others wait, if nothing happens before. One that hangs is not waited for again and again.
+    /// Until when the others wait, if nothing happens before.
     fn until(&self) -> Option<Instant> {
         self.last.filter(|_| self.count > 0).map(|last| last + LONGEST_YIELD)
     }
@@ -45,7 +71,14 @@ impl EditedNow {
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
     _permit: Option<SemaphorePermit<'a>>,
-    _edited: Option<Edited>,
+    edited: Option<Edited>,
+}
+
+impl Worker<'_> {
+    /// Whether it was taken for a new spec.
+    pub(super) const fn is_for_edited(&self) -> bool {
+        self.edited.is_some()
+    }
 }
 
 /// One with a new spec.
@@ -67,31 +100,46 @@ impl Drop for Edited {
 
 impl Workers {
     pub(super) fn new(many: u16) -> Self {
-        let many = usize::from(many.max(1));
+        let many = many.max(1);
         Self {
-            all: Arc::new(Semaphore::new(many)),
-            for_edited: Arc::new(Semaphore::new(many.div_ceil(2))),
-            edits: Arc::default(),
+            many: many.into(),
+            all: Arc::new(Semaphore::new((many - 1).into())),
+            for_edited: Arc::new(Semaphore::new(many.div_ceil(4).into())),
+            for_next: Arc::new(Semaphore::new(1)),
+            next: Arc::default(),
+            known: Arc::default(),
             edited: Arc::default(),
         }
     }
 
-    /// A cluster has a new spec, or is new.
-    pub(super) fn edited(&self, key: &Key) {
+    /// A cluster is there. One that was held by the operator when it was first seen was there before this process: what is
+    /// watched does not say whether its spec is new, so it waits for its turn like hundreds of others after a restart.
+    pub(super) fn seen(&self, key: &Key, seen: Seen) {
+        let mut all = self.known();
+        let known = all.entry(key.clone()).or_default();
+        let before = known.spec.replace((seen.uid, seen.generation));
+        if before.as_ref().map_or(!seen.held, |before| Some(before) != known.spec.as_ref()) {
+            known.edit.notify_one();
+        }
+    }
+
+    /// The look at a new spec came to nothing: the next one is another.
+    pub(super) fn in_vain(&self, key: &Key) {
         self.edit_of(key).notify_one();
     }
 
     /// A cluster is gone.
     pub(super) fn forget(&self, key: &Key) {
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.known().remove(key);
     }
 
     /// A worker, when it is this one's turn.
     pub(super) async fn next(&self, key: &Key) -> Worker<'_> {
         let edit = self.edit_of(key);
         let usual = async {
-            let permit = self.all.acquire().await;
-            let longest = Instant::now() + LONGEST_YIELD;
+            let _next = self.next.lock().await;
+            // As many others begin while new specs come without end as if each worker waited for so long.
+            let longest = Instant::now() + LONGEST_YIELD / self.many;
             let mut edited = self.edited.subscribe();
             loop {
                 let Some(until) = edited.borrow_and_update().until() else { break };
@@ -101,25 +149,32 @@ impl Workers {
                     _ = edited.changed() => {}
                 }
             }
-            permit
+            self.one_of(&self.for_next).await
         };
-        // They are never closed.
         tokio::select! {
             biased;
             () = edit.notified() => {}
-            permit = usual => return Worker { _permit: permit.ok(), _edited: None },
+            permit = usual => return Worker { _permit: permit, edited: None },
         }
         let edited = Edited::begin(&self.edited);
+        Worker { _permit: self.one_of(&self.for_edited).await, edited: Some(edited) }
+    }
+
+    /// A worker of all, or one of these. They are never closed.
+    async fn one_of<'a>(&'a self, own: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
         let permit = tokio::select! {
             permit = self.all.acquire() => permit,
-            permit = self.for_edited.acquire() => permit,
+            permit = own.acquire() => permit,
         };
-        Worker { _permit: permit.ok(), _edited: Some(edited) }
+        permit.ok()
     }
 
     fn edit_of(&self, key: &Key) -> Arc<Notify> {
-        let mut edits = self.edits.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(edits.entry(key.clone()).or_default())
+        Arc::clone(&self.known().entry(key.clone()).or_default().edit)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,6 +192,20 @@ mod tests {
     use crate::api::v1alpha1::RegistryCluster;
 
     type Meta = PartialObjectMeta<RegistryCluster>;
+
+    fn key(name: impl std::fmt::Display) -> Key {
+        ("a".to_owned(), name.to_string())
+    }
+
+    fn see(workers: &Workers, key: &Key, generation: i64, held: bool) {
+        workers.seen(key, Seen { uid: "u".to_owned(), generation, held });
+    }
+
+    /// A cluster is new, or has another spec.
+    fn edit(workers: &Workers, key: &Key) {
+        let known = workers.known().get(key).and_then(|known| known.spec.clone());
+        see(workers, key, known.map_or(1, |(_, generation)| generation + 1), false);
+    }
 
     /// Each looks again at once, and there is one worker: nobody is overtaken again and again.
     #[tokio::test(start_paused = true)]
@@ -180,19 +249,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_spec_does_not_wait_for_the_others() {
         let workers = Workers::new(1);
-        let key = |name: &str| ("a".to_owned(), name.to_owned());
         let soon = Duration::from_millis(10);
         let _long = workers.next(&key("long")).await;
         let (edited, other) = (key("edited"), key("other"));
         let wait = tokio::time::timeout(soon * 4, workers.next(&edited));
-        let edit = async {
+        let change = async {
             tokio::time::sleep(soon).await;
-            workers.edited(&edited);
+            edit(&workers, &edited);
         };
-        let (turn, ()) = tokio::join!(wait, edit);
+        let (turn, ()) = tokio::join!(wait, change);
         assert!(turn.is_ok(), "it waits already");
         drop(turn);
-        workers.edited(&edited);
+        edit(&workers, &edited);
         let again = tokio::time::timeout(soon, workers.next(&edited)).await;
         assert!(again.is_ok(), "it was told before");
         assert!(tokio::time::timeout(soon, workers.next(&edited)).await.is_err(), "one look for each edit");
@@ -203,8 +271,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_others_wait_for_a_new_spec_and_not_for_long() {
         let workers = Workers::new(4);
-        let key = |name: &str| ("a".to_owned(), name.to_owned());
-        workers.edited(&key("edited"));
+        edit(&workers, &key("edited"));
         let edited = workers.next(&key("edited")).await;
         let soon = Duration::from_millis(10);
         assert!(tokio::time::timeout(soon, workers.next(&key("other"))).await.is_err(), "it yields");
@@ -214,7 +281,7 @@ mod tests {
         };
         let other = async { tokio::time::timeout(soon * 2, workers.next(&key("other"))).await };
         assert!(tokio::join!(over, other).1.is_ok(), "that look is over");
-        workers.edited(&key("edited"));
+        edit(&workers, &key("edited"));
         let _hangs = workers.next(&key("edited")).await;
         let many = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
         let looks = many.map(|name| {
@@ -226,5 +293,111 @@ mod tests {
         });
         let all = futures::future::join_all(looks);
         assert!(tokio::time::timeout(LONGEST_YIELD + soon * 4, all).await.is_ok(), "it is waited for once");
+    }
+
+    /// Those with a new spec have all workers but one, and their own, at once; the one is for the next of the others.
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_new_spec_holds_no_worker() {
+        let (workers, soon) = (Workers::new(4), Duration::from_millis(10));
+        let hang = async |name: String| {
+            edit(&workers, &key(&name));
+            let turn = tokio::time::timeout(soon, workers.next(&key(&name))).await;
+            assert!(turn.is_ok(), "{name}");
+            tokio::time::sleep(LONGEST_YIELD * 2).await;
+            drop(turn);
+        };
+        let edited = futures::future::join_all((0..4).map(|n| hang(format!("edited{n}"))));
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let longest = LONGEST_YIELD / 4 + soon;
+            assert!(tokio::time::timeout(longest, workers.next(&key("other"))).await.is_ok(), "one is kept");
+        };
+        tokio::select! {
+            biased;
+            _ = edited => panic!("they hang"),
+            () = other => {}
+        }
+    }
+
+    /// New specs come without end: the others begin all the same.
+    #[tokio::test(start_paused = true)]
+    async fn the_others_go_on_while_new_specs_come() {
+        let (workers, often) = (Workers::new(4), Duration::from_millis(100));
+        let edits = futures::future::join_all((0..60_u32).map(|n| {
+            let workers = &workers;
+            async move {
+                tokio::time::sleep(often * n).await;
+                edit(workers, &key(n));
+                drop(workers.next(&key(n)).await);
+                tokio::time::sleep(often).await;
+            }
+        }));
+        let others = async {
+            for turn in 0..4 {
+                let longest = LONGEST_YIELD / 4 + often;
+                let worker = tokio::time::timeout(longest, workers.next(&key("other"))).await;
+                assert!(worker.is_ok(), "turn {turn}");
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = edits => panic!("they come without end"),
+            () = others => {}
+        }
+    }
+
+    /// All workers are taken, and eight wait: a new spec waits for one of these at most.
+    #[tokio::test(start_paused = true)]
+    async fn of_all_others_only_one_stands_before_a_new_spec() {
+        let (workers, soon) = (Workers::new(4), Duration::from_millis(10));
+        let mut taken = Vec::new();
+        for name in ["a", "b", "c", "d"] {
+            taken.push(workers.next(&key(name)).await);
+        }
+        edit(&workers, &key("first"));
+        let _first = workers.next(&key("first")).await;
+        let others = futures::future::join_all((0..8).map(|n| {
+            let workers = &workers;
+            async move {
+                let _worker = workers.next(&key(n)).await;
+                tokio::time::sleep(LONGEST_YIELD * 2).await;
+            }
+        }));
+        let edited = async {
+            tokio::time::sleep(LONGEST_YIELD).await;
+            let changed = key("edited");
+            edit(&workers, &changed);
+            let free = async {
+                tokio::time::sleep(soon).await;
+                taken.truncate(2);
+            };
+            let turn = tokio::time::timeout(soon * 2, workers.next(&changed));
+            assert!(tokio::join!(turn, free).0.is_ok(), "the second worker that is free");
+        };
+        tokio::select! {
+            biased;
+            _ = others => panic!("they wait"),
+            () = edited => {}
+        }
+    }
+
+    /// After a restart hundreds are seen for the first time at once, and a new one among them waits for none of them.
+    #[tokio::test(start_paused = true)]
+    async fn who_was_there_before_the_operator_started_waits_for_its_turn() {
+        let (workers, soon) = (Workers::new(1), Duration::from_millis(10));
+        let _long = workers.next(&key("long")).await;
+        let first = async |name: &str| tokio::time::timeout(soon, workers.next(&key(name))).await.is_ok();
+        see(&workers, &key("there"), 5, true);
+        see(&workers, &key("new"), 1, false);
+        assert!(!first("there").await, "it waits");
+        assert!(first("new").await, "it is new");
+        see(&workers, &key("new"), 1, true);
+        assert!(!first("new").await, "it has the same spec");
+        see(&workers, &key("there"), 6, true);
+        assert!(first("there").await, "it has a new spec");
+        workers.in_vain(&key("there"));
+        assert!(first("there").await, "that look came to nothing");
+        workers.seen(&key("there"), Seen { uid: "v".to_owned(), generation: 6, held: true });
+        assert!(first("there").await, "it is another one");
     }
 }
