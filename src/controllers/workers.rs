@@ -160,11 +160,12 @@ impl Workers {
         Worker { _permit: self.one_of(&self.for_edited).await, edited: Some(edited) }
     }
 
-    /// A worker of all, or one of these. They are never closed.
+    /// One of these, or a worker of all, which is left to whoever has none of his own. They are never closed.
     async fn one_of<'a>(&'a self, own: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
         let permit = tokio::select! {
-            permit = self.all.acquire() => permit,
+            biased;
             permit = own.acquire() => permit,
+            permit = self.all.acquire() => permit,
         };
         permit.ok()
     }
