@@ -183,7 +183,7 @@ impl<K: Kind> KubePorts<'_, K> {
 }
 
 /// Whether this StatefulSet was seen to make so many pods.
-fn was_seen_with(seen: &Kubernetes, cluster: &str, name: &str, replicas: u32) -> bool {
+pub(super) fn was_seen_with(seen: &Kubernetes, cluster: &str, name: &str, replicas: u32) -> bool {
     let mut workloads = seen.workloads.iter();
     workloads.any(|(role, seen)| role_name(cluster, *role) == name && seen.replicas == replicas)
 }

@@ -13,15 +13,15 @@ use super::drm::Drm;
 use super::gather::Source;
 use super::kind::{Kind, Planned};
 use super::look::{Looked, look};
-use super::ports::{KubePorts, is_held, let_go, take_hold};
+use super::ports::{KubePorts, is_held, let_go, take_hold, was_seen_with};
 use super::publish::publish;
 use super::registry::Registry;
 use super::scheduler::Schedulers;
 use crate::api::v1alpha1::{ClusterStatus, PushOwner, RolloutState};
-use crate::build::{Build, Objects, role_name};
+use crate::build::{Build, Objects, StatefulSetChange, role_name};
 use crate::effects::{self, Did, Failure, Outcome, Recorded};
 use crate::kube_io::{ChildKey, KubeError, kind, surplus};
-use crate::plan::{Command, Memory, Report, TemplateChoice, Wake};
+use crate::plan::{Command, Memory, Report, Wake};
 use crate::render;
 use crate::status::{Subject, news, refused_write, stalled_by, waits_for, warned};
 use crate::types::{Moment, fingerprint};
@@ -193,15 +193,16 @@ fn all_right<K: Kind>(context: &Context, planned: &Planned<K>, objects: &Objects
         }
         wanted.push(key);
     }
-    let namespace = &planned.valid.common().identity.namespace;
-    if !surplus(&context.ledger, namespace, &planned.own.uid, &wanted).is_empty() {
+    let identity = &planned.valid.common().identity;
+    if !surplus(&context.ledger, &identity.namespace, &planned.own.uid, &wanted).is_empty() {
         return Ok(false);
     }
-    // One that keeps its template is only told how many pods it makes.
-    let workloads = &K::kubernetes(&planned.world).workloads;
-    Ok(planned.decision.desired.roles.iter().all(|(role, wanted)| {
-        wanted.template == TemplateChoice::Target
-            || workloads.get(role).is_some_and(|set| set.replicas == wanted.replicas)
+    let seen = K::kubernetes(&planned.world);
+    Ok(objects.stateful_sets.iter().all(|change| match change {
+        StatefulSetChange::Full(_) => true,
+        StatefulSetChange::Replicas { name, replicas } => {
+            was_seen_with(seen, &identity.name, name, *replicas)
+        }
     }))
 }
 

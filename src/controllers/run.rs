@@ -149,8 +149,8 @@ async fn one<K: Kind>(
 ) {
     let clusters: Api<Meta<K>> = api(context.objects.client(), namespace.as_deref());
     let (store, writer) = reflector::store::<Meta<K>>();
-    let workers = Workers::new(context.settings.workers);
-    let (seen, gone) = (workers.clone(), workers.clone());
+    let workers = Arc::new(Workers::new(context.settings.workers));
+    let told = Arc::clone(&workers);
     let own = watcher(clusters, everything())
         .default_backoff()
         .modify(|meta| {
@@ -158,17 +158,18 @@ async fn one<K: Kind>(
             meta.metadata.annotations = None;
         })
         .reflect(writer)
-        .inspect_ok(move |event| {
-            if let watcher::Event::Delete(meta) = event {
-                gone.forget(&key_of(meta));
+        .inspect_ok(move |event| match event {
+            watcher::Event::Apply(meta) | watcher::Event::InitApply(meta) => {
+                told.seen(&key_of(meta), seen_of(meta));
             }
+            watcher::Event::Delete(meta) => told.forget(&key_of(meta)),
+            watcher::Event::Init | watcher::Event::InitDone => {}
         })
         .applied_objects()
         .predicate_filter(
             Predicate::<Meta<K>>::combine(predicates::generation, predicates::finalizers),
             PredicateConfig::default(),
-        )
-        .inspect_ok(move |meta| seen.seen(&key_of(meta), seen_of(meta)));
+        );
     let woken = UnboundedReceiverStream::new(woken).map(|reference| Ok(reference.into()));
     let queue = stream::select(trigger_self(own, ()).boxed(), woken.boxed())
         .take_until(stop.clone().cancelled_owned());
@@ -185,7 +186,7 @@ async fn one<K: Kind>(
     };
     let reconcile = move |meta: Arc<Meta<K>>, context: Arc<Context>| {
         let failures = Arc::clone(&failures);
-        let (stop, under_way, workers) = (stop.clone(), Arc::clone(&under_way), workers.clone());
+        let (stop, under_way, workers) = (stop.clone(), Arc::clone(&under_way), Arc::clone(&workers));
         Box::pin(async move {
             let (key, waits) = (key_of(&*meta), Instant::now());
             let worker = workers.next(&key).await;

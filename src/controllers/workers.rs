@@ -20,16 +20,16 @@ const LONGEST_YIELD: Duration = Duration::from_secs(2);
 /// with a new spec stand, and it holds no worker while it waits for them: else they would stay with the few that are their own, and
 /// wait for seconds where looks take long (measured with 500 clusters on a slow machine). For that one a worker is kept, so that
 /// rollouts go on though new specs come without end.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Workers {
     many: u32,
-    all: Arc<Semaphore>,
-    for_edited: Arc<Semaphore>,
-    for_next: Arc<Semaphore>,
+    all: Semaphore,
+    for_edited: Semaphore,
+    for_next: Semaphore,
     /// Who of those without a new spec is the next: the one that has waited longest.
-    next: Arc<tokio::sync::Mutex<()>>,
-    known: Arc<Mutex<HashMap<Key, Known>>>,
-    edited: Arc<watch::Sender<EditedNow>>,
+    next: tokio::sync::Mutex<()>,
+    known: Mutex<HashMap<Key, Known>>,
+    edited: watch::Sender<EditedNow>,
 }
 
 /// Which object has been seen under a name, and with which spec.
@@ -71,7 +71,7 @@ impl EditedNow {
 #[derive(Debug)]
 pub(super) struct Worker<'a> {
     _permit: Option<SemaphorePermit<'a>>,
-    edited: Option<Edited>,
+    edited: Option<Edited<'a>>,
 }
 
 impl Worker<'_> {
@@ -83,16 +83,16 @@ impl Worker<'_> {
 
 /// One with a new spec.
 #[derive(Debug)]
-struct Edited(Arc<watch::Sender<EditedNow>>);
+struct Edited<'a>(&'a watch::Sender<EditedNow>);
 
-impl Edited {
-    fn begin(all: &Arc<watch::Sender<EditedNow>>) -> Self {
+impl<'a> Edited<'a> {
+    fn begin(all: &'a watch::Sender<EditedNow>) -> Self {
         all.send_modify(|now| *now = EditedNow { count: now.count + 1, last: Some(Instant::now()) });
-        Self(Arc::clone(all))
+        Self(all)
     }
 }
 
-impl Drop for Edited {
+impl Drop for Edited<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|now| now.count -= 1);
     }
@@ -103,12 +103,12 @@ impl Workers {
         let many = many.max(1);
         Self {
             many: many.into(),
-            all: Arc::new(Semaphore::new((many - 1).into())),
-            for_edited: Arc::new(Semaphore::new(many.div_ceil(4).into())),
-            for_next: Arc::new(Semaphore::new(1)),
-            next: Arc::default(),
-            known: Arc::default(),
-            edited: Arc::default(),
+            all: Semaphore::new((many - 1).into()),
+            for_edited: Semaphore::new(many.div_ceil(4).into()),
+            for_next: Semaphore::new(1),
+            next: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
+            edited: watch::Sender::default(),
         }
     }
 
@@ -208,6 +208,15 @@ mod tests {
         see(workers, key, known.map_or(1, |(_, generation)| generation + 1), false);
     }
 
+    /// Plays this while all of those are under way.
+    async fn beside(those: impl Future, this: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            _ = those => panic!("they are under way"),
+            () = this => {}
+        }
+    }
+
     /// Each looks again at once, and there is one worker: nobody is overtaken again and again.
     #[tokio::test(start_paused = true)]
     async fn everybody_has_a_turn_where_there_is_more_to_do_than_is_done() {
@@ -225,11 +234,12 @@ mod tests {
         writer.apply_watcher_event(&watcher::Event::InitDone);
         let queue = stream::iter(queue).map(Ok::<_, watcher::Error>);
         let queue = queue.chain(stream::pending());
-        let (workers, turns) = (Workers::new(1), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
+        let (workers, turns) =
+            (Arc::new(Workers::new(1)), Arc::new(Mutex::new(HashMap::<String, usize>::new())));
         let look = {
             let turns = Arc::clone(&turns);
             move |meta: Arc<Meta>, _: Arc<()>| {
-                let (workers, turns) = (workers.clone(), Arc::clone(&turns));
+                let (workers, turns) = (Arc::clone(&workers), Arc::clone(&turns));
                 Box::pin(async move {
                     let _worker = workers.next(&(String::new(), meta.name_any())).await;
                     *turns.lock().unwrap().entry(meta.name_any()).or_default() += 1;
@@ -313,11 +323,7 @@ mod tests {
             let longest = LONGEST_YIELD / 4 + soon;
             assert!(tokio::time::timeout(longest, workers.next(&key("other"))).await.is_ok(), "one is kept");
         };
-        tokio::select! {
-            biased;
-            _ = edited => panic!("they hang"),
-            () = other => {}
-        }
+        beside(edited, other).await;
     }
 
     /// New specs come without end: the others begin all the same.
@@ -341,11 +347,7 @@ mod tests {
                 assert!(worker.is_ok(), "turn {turn}");
             }
         };
-        tokio::select! {
-            biased;
-            _ = edits => panic!("they come without end"),
-            () = others => {}
-        }
+        beside(edits, others).await;
     }
 
     /// All workers are taken, and eight wait: a new spec waits for one of these at most.
@@ -376,11 +378,7 @@ mod tests {
             let turn = tokio::time::timeout(soon * 2, workers.next(&changed));
             assert!(tokio::join!(turn, free).0.is_ok(), "the second worker that is free");
         };
-        tokio::select! {
-            biased;
-            _ = others => panic!("they wait"),
-            () = edited => {}
-        }
+        beside(others, edited).await;
     }
 
     /// After a restart hundreds are seen for the first time at once, and a new one among them waits for none of them.

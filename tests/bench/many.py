@@ -74,9 +74,9 @@ class Audit:
                 continue
             ref = event.get("objectRef") or {}
             number = re.search(r"x(\d{4})(?!\d)", ref.get("name") or "")
-            seen = {"at": moment(event["requestReceivedTimestamp"]), "answered": moment(event["stageTimestamp"]), "user": event["user"]["username"], "verb": event["verb"],
-                    "resource": ref.get("resource", ""), "part": ref.get("subresource", ""), "cluster": number and int(number[1]),
-                    "code": (event.get("responseStatus") or {}).get("code", 0)}
+            seen = {"at": moment(event["requestReceivedTimestamp"]), "answered": moment(event["stageTimestamp"]),
+                    "user": event["user"]["username"], "verb": event["verb"], "resource": ref.get("resource", ""), "part": ref.get("subresource", ""),
+                    "cluster": number and int(number[1]), "code": (event.get("responseStatus") or {}).get("code", 0)}
             self.events.append(seen)
             if seen["user"] == "operator" and is_write(seen):
                 self.last_write = max(self.last_write, seen["at"])
