@@ -14,6 +14,8 @@
 # WAIT_NAMES_SECONDS  how long a meta waits for the names of the others before it leaves them out (default 60). A blank
 #                     5.x meta waits on while fewer than a majority of all are known: alone it would form a new, empty cluster
 # WAIT_LISTED_SECONDS 5.x: how long a data node waits until every data node that the metas list answers (default 120)
+# WAIT_TRIES_SECONDS  5.x: how long a data node that had to wait for that waits then, until the others have left off trying the
+#                     one that is gone (default 10)
 #
 # /etc/sofa-registry/application.properties, where it exists, wins over what is written here, not over JDBC_*.
 # raftData in $HOME is never wiped: a meta that comes back with it keeps what the cluster knew.
@@ -34,6 +36,7 @@ esac
 case ${WAIT:-true} in true | false) ;; *) fail "WAIT is '$WAIT': it must be true or false" ;; esac
 case ${WAIT_NAMES_SECONDS:=60} in '' | *[!0-9]*) fail "WAIT_NAMES_SECONDS is '$WAIT_NAMES_SECONDS': it must be a number" ;; esac
 case ${WAIT_LISTED_SECONDS:=120} in '' | *[!0-9]*) fail "WAIT_LISTED_SECONDS is '$WAIT_LISTED_SECONDS': it must be a number" ;; esac
+case ${WAIT_TRIES_SECONDS:=10} in '' | *[!0-9]*) fail "WAIT_TRIES_SECONDS is '$WAIT_TRIES_SECONDS': it must be a number" ;; esac
 [ -n "${META_NODES:-}" ] || fail "META_NODES is empty: give the names of all MetaServers, comma separated"
 
 # As PID 1 a shell ignores SIGTERM unless it is told otherwise; java takes its place below.
@@ -78,13 +81,17 @@ data_nodes() { get "$1" /health/check > /dev/null && get "$1" /digest/data/node/
 a_data_node_is_listed() { for m in $all; do data_nodes "$m" | grep -q nodeUrl && return; done; return 1; }
 
 # A data node of 5.x that meets a listed one that is gone, its own predecessor above all, tries it five times, and then stays
-# INITIAL for minutes. One that was killed is listed for 30 s. An answer of any kind will do, also "500".
+# INITIAL for minutes. One that was killed is listed for 30 s. An answer of any kind will do, also "500". Tells in `others`
+# whether there are any.
 answers() { timeout 2 wget -O /dev/null "http://$1:9622/health/check" 2>&1 | grep -q 'HTTP/\|saving to'; }
 listed_data_nodes_answer() {
     for m in $all; do
         listed=$(data_nodes "$m") || continue
+        others=false
         for d in $(echo "$listed" | grep -o '"ip":"[0-9.]*"' | cut -d'"' -f4); do
-            [ "$d" = "$ip" ] || answers "$d" || return 1
+            [ "$d" != "$ip" ] || continue
+            answers "$d" || return 1
+            others=true
         done
         return 0
     done
@@ -114,7 +121,16 @@ else
     data-5.*)
         end=$(($(date +%s) + WAIT_LISTED_SECONDS))
         say "data waits until every listed DataServer answers, or is listed no more"
-        until listed_data_nodes_answer || [ "$(date +%s)" -ge "$end" ]; do sleep 1; done
+        tries=0 others=false
+        until listed_data_nodes_answer; do
+            [ "$(date +%s)" -lt "$end" ] || { tries=0; break; }
+            tries=$WAIT_TRIES_SECONDS; sleep 1
+        done
+        # The others may be trying the one that is gone, for 10 to 25 s. Of the lists that they get meanwhile they take the last
+        # one first: without this, that with this node before that without the other, and this one stays unknown for 30 s.
+        [ "$others" = true ] || tries=0
+        [ "$tries" = 0 ] || say "data waits $tries s until the others have left off trying the one that is gone"
+        while [ "$tries" -gt 0 ]; do sleep 1; tries=$((tries - 1)); done
         ;;
     esac
     [ "$role" != session ] || wait_for "a DataServer is listed by a MetaServer" a_data_node_is_listed

@@ -239,6 +239,33 @@ fn of_the_followers_the_youngest_goes_first() {
     assert_eq!(first, ["meta-1"]);
 }
 
+/// The metas repeat a list to a data node that is stopped before it has said that it has it, and the others try its address each
+/// time (measured: sofaregistry §16). That 6.x does not wait is in `tests/sim/rolling-change-6.txt`.
+#[test]
+fn a_data_node_is_stopped_when_the_metas_have_heard_of_its_list() {
+    let lists = (Reason::WaitingForConvergence, "lists of the data nodes");
+    let waits = |d: &Decision| d.report.waits.iter().any(|w| (w.reason, w.subject.as_str()) == lists);
+    let stops = |d: &Decision| stopped(d).iter().any(|m| m.starts_with("data"));
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.until("all lists are right", |_, d| waits(d));
+    let right = cluster.now;
+    cluster.until("a data node is stopped", |_, d| stops(d));
+    let pause = cluster.now.since(right);
+    assert!((Duration::from_secs(5)..Duration::from_secs(12)).contains(&pause), "{pause:?}");
+    // The stop comes to nothing: it is tried again when its time is over, without another wait that would make it the first try.
+    let began = cluster.now;
+    let mut again = 0;
+    while cluster.now.since(began) < Duration::from_mins(30) {
+        cluster.servers.values_mut().for_each(|s| s.phase = Some(PodPhase::Ready));
+        cluster.wait(Duration::from_secs(2));
+        let decision = cluster.reconcile();
+        assert!(!waits(&decision));
+        again += usize::from(stops(&decision));
+    }
+    assert_eq!(again, 2);
+}
+
 /// A pod that was told to stop is still there: its restart is not over before another pod has taken its place.
 #[test]
 fn a_restart_is_not_over_while_the_old_pod_is_there() {

@@ -180,7 +180,7 @@ pub struct Probe {
     #[schemars(length(min = 1, max = 16), inner(length(max = 1024)))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub command: Option<Vec<String>>,
-    /// Seconds between two checks. Absent: 10.
+    /// Seconds between two checks. Absent: 10, and 2 for the readiness of a `MetaServer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]
     pub period_seconds: Option<u32>,
@@ -188,7 +188,7 @@ pub struct Probe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: Option<u32>,
-    /// So many failures in a row count. Absent: 3.
+    /// So many failures in a row count. Absent: 3, and 15 where it is asked every 2 s because nothing else is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub failure_threshold: Option<u32>,
