@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sofa_operator::api::v1alpha1::{Approval, MembershipKind, OnTimeout, Reason, Role, Strategy};
 use sofa_operator::validate::{
     Check, ClusterKind, Common, Invalid, Missing, ReferenceFact, SecretFact, SizedStorage, ValidCluster,
-    WindowVerdict, may_refer,
+    ValidComponent, WindowVerdict, may_refer,
 };
 use specs::{ANT, Around, DRM, Edits, POWERJOB, REGISTRY, REGISTRY_FULL, REGISTRY6, edited};
 
@@ -46,6 +46,25 @@ fn the_smallest_and_the_fullest_specs_are_right() {
         [&REGISTRY, &REGISTRY6, &REGISTRY_FULL, &DRM, &ANT, &POWERJOB, &specs::DRM_FULL, &specs::ANT_FULL]
     {
         assert_eq!(problems(spec, &[]), [], "{:#}", **spec);
+    }
+}
+
+/// A meta is asked often whether it is ready. What a spec says of that, however little, stands for all of it.
+#[test]
+fn the_readiness_of_a_meta_is_asked_often_unless_the_spec_says_how() {
+    let around = Around::of(ClusterKind::Registry);
+    for (edits, meta) in [
+        (&[][..], (2, 2, 15)),
+        (&[("/meta", json!({"probes": {"startupTimeout": "3m"}}))], (2, 2, 15)),
+        (&[("/meta", json!({"probes": {"readiness": {"timeoutSeconds": 9}}}))], (10, 9, 3)),
+        (&[("/meta", json!({"probes": {"readiness": {"failureThreshold": 4}}}))], (10, 3, 4)),
+    ] {
+        let valid = around.registry(&edited(&REGISTRY, edits)).unwrap();
+        let pace = |c: &ValidComponent| {
+            let rule = &c.probes.readiness;
+            (rule.period_seconds, rule.timeout_seconds, rule.failure_threshold)
+        };
+        assert_eq!((pace(&valid.meta), pace(&valid.data)), (meta, (10, 3, 3)), "{edits:?}");
     }
 }
 

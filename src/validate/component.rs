@@ -25,13 +25,13 @@ const STARTUP: Duration = Duration::from_mins(5);
 const SHORTEST_STARTUP: Duration = Duration::from_secs(10);
 /// The startup probe ends a start, and nothing waits for a period more than it has to: it is asked often.
 const STARTUP_PERIOD_SECONDS: u32 = 2;
+const PERIOD_SECONDS: u32 = 10;
 const TIMEOUT_SECONDS: u32 = 3;
 const FAILURE_THRESHOLD: u32 = 3;
-/// How often a probe asks, in seconds, and after how many failures in a row it counts.
-const PACE: (u32, u32) = (10, FAILURE_THRESHOLD);
 /// A meta lives before it is let into its group, and is ready only then: its budget for disruptions refuses to let the next one go
-/// until the kubelet has asked again, with push closed. It is asked often, and as long in vain as others.
-const META_READINESS: (u32, u32) = (2, 15);
+/// until the kubelet has asked again, with push closed. Unless the spec says how, it is asked often, and as long in vain as others.
+const META_READINESS_PERIOD_SECONDS: u32 = 2;
+const META_READINESS_FAILURES: u32 = 15;
 
 /// What a component is part of.
 #[derive(Debug, Clone, Copy)]
@@ -215,17 +215,21 @@ fn probes(spec: Option<&Probes>, part: Part, ports: &Ports, notes: &mut Notes) -
             format!("{name}.probes.startupTimeout must be at least 10s, no server starts faster: raise it"),
         );
     }
-    let mut rule = |which: &str, probe: Option<&Probe>, usual: Check, pace: (u32, u32)| {
+    let mut rule = |which: &str, probe: Option<&Probe>, usual: Check| {
         if probe.is_some_and(|probe| probe.path.is_some() && probe.command.is_some()) {
             notes.wrong(format!("{name}.probes.{which}.command"), sentences::PROBE);
         }
-        probe_rule(probe, usual, pace)
+        probe_rule(probe, usual)
     };
     let health = ports.number("health").unwrap_or_default();
-    let pace = if role == Role::Meta { META_READINESS } else { PACE };
-    let readiness =
-        rule("readiness", spec.readiness.as_ref(), defaults::readiness(product, role, health), pace);
-    let liveness = rule("liveness", spec.liveness.as_ref(), defaults::liveness(product, role), PACE);
+    let mut readiness =
+        rule("readiness", spec.readiness.as_ref(), defaults::readiness(product, role, health));
+    if role == Role::Meta && spec.readiness.is_none() {
+        readiness.period_seconds = META_READINESS_PERIOD_SECONDS;
+        readiness.timeout_seconds = META_READINESS_PERIOD_SECONDS;
+        readiness.failure_threshold = META_READINESS_FAILURES;
+    }
+    let liveness = rule("liveness", spec.liveness.as_ref(), defaults::liveness(product, role));
     // A data or session process that started too early never works and has to be started again (sofaregistry.md §11):
     // for these the start ends when they work, for all others when they live.
     let ends = if matches!(role, Role::Data | Role::Session) { &readiness } else { &liveness };
@@ -243,7 +247,7 @@ fn probes(spec: Option<&Probes>, part: Part, ports: &Ports, notes: &mut Notes) -
     ProbeRules { startup_timeout, startup, readiness, liveness }
 }
 
-fn probe_rule(probe: Option<&Probe>, usual: Check, (period, failures): (u32, u32)) -> ProbeRule {
+fn probe_rule(probe: Option<&Probe>, usual: Check) -> ProbeRule {
     let empty = Probe::default();
     let probe = probe.unwrap_or(&empty);
     let check = match (&probe.path, &probe.command) {
@@ -251,12 +255,11 @@ fn probe_rule(probe: Option<&Probe>, usual: Check, (period, failures): (u32, u32
         (None, Some(command)) => Check::Command(command.clone()),
         (None, None) => usual,
     };
-    let failures = if probe.period_seconds.is_some() { FAILURE_THRESHOLD } else { failures };
     ProbeRule {
         check,
-        period_seconds: probe.period_seconds.unwrap_or(period).max(1),
+        period_seconds: probe.period_seconds.unwrap_or(PERIOD_SECONDS).max(1),
         timeout_seconds: probe.timeout_seconds.unwrap_or(TIMEOUT_SECONDS).max(1),
-        failure_threshold: probe.failure_threshold.unwrap_or(failures).max(1),
+        failure_threshold: probe.failure_threshold.unwrap_or(FAILURE_THRESHOLD).max(1),
     }
 }
 

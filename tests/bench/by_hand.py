@@ -6,9 +6,9 @@
 Each run: the operator brings 3 + 3 + 2 servers up and rolls them to a new template; then this script does both with copies of
 the operator's own objects, in the same order, and waits on the same conditions: each role converged before the next is
 started; push closed and seen closed on every session, each server alone, changePeer and its lists, counts, push open and seen
-open. It looks five times a second, through one connection to the API server. Then a MetaServer is deleted `moves` times, and
-every meta at once `losses` times. Prints one JSON object. It makes a cluster of its own (CLUSTER_ID 6). Run it on a machine that
-does nothing else: about 50 minutes.
+open. It leaves out the 5 s that the operator waits before it stops a DataServer. It looks five times a second, through one
+connection to the API server. Then a MetaServer is deleted `moves` times, and every meta at once `losses` times. Prints one JSON
+object. It makes a cluster of its own (CLUSTER_ID 6). Run it on a machine that does nothing else: about 50 minutes.
 """
 import argparse
 import contextlib
@@ -157,10 +157,12 @@ def role_of(pod: str) -> str:
 
 
 class Window:
-    """How long push is closed, seen from a session: it looks every LOOK_S, whoever rolls."""
+    """How long push is closed, seen from a session: it looks every LOOK_S, whoever rolls. Times are this machine's clock's."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.closed, self.opened, self.over = cluster, None, None, threading.Event()
+        # When a server of which role was stopped.
+        self.stops: list[tuple[str, float]] = []
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.thread.start()
 
@@ -174,10 +176,10 @@ class Window:
                 if status != 200:
                     continue
                 if '"closed"' in text:
-                    self.closed = self.closed or time.monotonic()
+                    self.closed = self.closed or time.time()
                     self.opened = None
                 elif self.closed and '"open"' in text:
-                    self.opened = self.opened or time.monotonic()
+                    self.opened = self.opened or time.time()
                 break
 
     def seconds(self) -> float:
@@ -185,6 +187,12 @@ class Window:
         self.over.set()
         self.thread.join()
         return round(self.opened - self.closed, 1)
+
+    def by_role(self) -> dict[str, float]:
+        """What of it each role took: from the first stop of one of its servers until that of the next role."""
+        first = {role: min((at for stopped, at in self.stops if stopped == role), default=self.opened) for role in REPLICAS}
+        ends = [*list(first.values())[1:], self.opened]
+        return {role: round(end - at, 1) for (role, at), end in zip(first.items(), ends)}
 
 
 def is_ready(cluster: Cluster) -> bool:
@@ -201,15 +209,22 @@ def apply(cluster: Cluster) -> None:
                  **{role: {"replicas": n} for role, n in REPLICAS.items()}}}))
 
 
-def by_operator(cluster: Cluster) -> tuple[float, float]:
+def by_operator(cluster: Cluster) -> tuple[float, Window]:
     began = time.monotonic()
     apply(cluster)
     wait("the cluster is Ready", lambda: is_ready(cluster))
     start = round(time.monotonic() - began, 1)
     window = Window(cluster)
+    rolls = time.time()
     cluster.edit({"restart": "once"})
     wait("the change is over", lambda: window.closed and is_ready(cluster))
-    return start, window.seconds()
+    act = ""
+    for line in cluster.ground.log(rolls):
+        if line.get("message") == "an act":
+            act = line["act"]
+        elif line.get("message") == "the act was accepted" and act.startswith("evict "):
+            window.stops.append((role_of(f"{NAME}-{act.split()[1]}"), moment(line["timestamp"]) - line["seconds"]))
+    return start, window
 
 
 def copies(cluster: Cluster) -> list[dict]:
@@ -278,8 +293,8 @@ def move_by_hand(cluster: Cluster, meta: str) -> None:
     wait("the metas are one group", one_group)
 
 
-def roll_by_hand(cluster: Cluster) -> float:
-    """The operations guide, with every gate that the operator has."""
+def roll_by_hand(cluster: Cluster) -> Window:
+    """The operations guide, with every gate that the operator has; the 5 s before it stops a DataServer are no gate but a pause."""
     window = Window(cluster)
     patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {"by-hand": "once"}}}}})
     for role in REPLICAS:
@@ -294,17 +309,19 @@ def roll_by_hand(cluster: Cluster) -> float:
     followers = [p for p in sorted(cluster.pods("meta"), reverse=True) if p != leader]
     # The leader as the last but one: as the last one it may leave the data servers nobody whom they know (docs/adr/0012).
     for meta in [*followers[:-1], leader, followers[-1]]:
+        window.stops.append(("meta", time.time()))
         move_by_hand(cluster, meta)
     cluster.switch_push("closed")
     for role in ("data", "session"):
         for pod in sorted(cluster.pods(role), reverse=True):
+            window.stops.append((role, time.time()))
             replace(cluster, pod)
             wait(f"the {role} servers work", lambda role=role: cluster.converged(role))
             wait("push is still closed", lambda: cluster.push_is("closed"))
     for _ in range(2):
         wait("clients are back", lambda: counts() == before)
     cluster.switch_push("open")
-    return window.seconds()
+    return window
 
 
 def percentiles(values: list[float]) -> dict:
@@ -384,13 +401,15 @@ def beside(ground: Ground, runs: int) -> dict:
     """First starts and rolling changes, the operator's and the script's in turn."""
     start: dict[str, list] = {"operator": [], "script": []}
     window: dict[str, list] = {"operator": [], "script": []}
+    by_role: dict[str, list] = {"operator": [], "script": []}
     stood_still: list[str] = []
     for turn in range(runs):
         say(f"run {turn + 1} of {runs}: the operator ...")
         ours = Cluster(ground, f"ours-{turn}")
         seconds, closed = by_operator(ours)
         start["operator"].append(seconds)
-        window["operator"].append(closed)
+        window["operator"].append(closed.seconds())
+        by_role["operator"].append(closed.by_role())
         objects = copies(ours)
         ours.kubectl("delete", "registrycluster", NAME, "--timeout=180s")
         ours.end()
@@ -398,14 +417,16 @@ def beside(ground: Ground, runs: int) -> dict:
         hand = Cluster(ground, f"hand-{turn}")
         try:
             start["script"].append(start_by_hand(hand, objects))
-            window["script"].append(roll_by_hand(hand))
+            closed = roll_by_hand(hand)
+            window["script"].append(closed.seconds())
+            by_role["script"].append(closed.by_role())
         except Late as why:
             # Nobody makes a server again that never comes to work: the operator would. It is told, and the other runs count.
             stood_still.append(f"run {turn + 1}: {why}")
             say(f"the script stands still: {why}")
         hand.end()
-        say(f"first start {start}, push closed {window}")
-    result: dict = {"script_stood_still": stood_still}
+        say(f"first start {start}, push closed {window}, of it {by_role}")
+    result: dict = {"script_stood_still": stood_still, "push_closed_by_role_s": by_role}
     for name, figures in (("first_start_s", start), ("push_closed_s", window)):
         ratio = statistics.median(figures["operator"]) / statistics.median(figures["script"]) if figures["script"] else None
         result[name] = {**figures, "ratio_of_medians": ratio and round(ratio, 2)}

@@ -8,6 +8,7 @@ use sofa_operator::admin::registry::wire::PushSwitch;
 use sofa_operator::api::v1alpha1::{ActKind, MembershipKind, Reason, RolloutState, StepKind, Strategy};
 use sofa_operator::observe::{Addresses, Fact, Member, Node, Pod, PodPhase, RegistryWorld, Unknown};
 use sofa_operator::plan::{Admission, Command, Decision, Memory};
+use sofa_operator::types::PlanId;
 
 use crate::cluster::{Cluster, DATA, META, SESSION};
 use crate::{act, at_rest, decide, first_wait, pod, relist, remembered, state, stopped};
@@ -264,6 +265,30 @@ fn a_data_node_is_stopped_when_the_metas_have_heard_of_its_list() {
         again += usize::from(stops(&decision));
     }
     assert_eq!(again, 2);
+    // So it is under a newer spec that comes while it is halted, and when it was never done because its eviction was refused.
+    let mut cluster = at_rest();
+    cluster.change_template("t2");
+    cluster.until("a data node is to be stopped", |c, d| {
+        let work = c.servers.iter().any(|(m, s)| m.role == META && s.revision == "t1");
+        !work && act(d) == Some(ActKind::RestartPods)
+    });
+    let mut memory = remembered(&cluster);
+    while memory.run.as_ref().unwrap().state != RolloutState::Halted {
+        cluster.wait(Duration::from_secs(20));
+        let decision = decide(&cluster, &memory, |_| {});
+        memory = decision.memory_if_refused.unwrap_or(decision.memory);
+    }
+    cluster.generation += 1;
+    cluster.target.plan = PlanId::from_hash(0xacab);
+    "t3".clone_into(&mut cluster.target.roles.get_mut(&DATA).unwrap().revision);
+    let mut stopped_again = false;
+    for _ in 0..90 {
+        cluster.wait(Duration::from_secs(2));
+        let decision = decide(&cluster, &memory, |_| {});
+        stopped_again |= stops(&decision);
+        memory = decision.memory;
+    }
+    assert!(stopped_again, "{memory:?}");
 }
 
 /// A pod that was told to stop is still there: its restart is not over before another pod has taken its place.

@@ -154,10 +154,11 @@ pub struct NamedPort {
 #[serde(rename_all = "camelCase")]
 pub struct Probes {
     /// How long a start may take before the container is started again. Absent: `5m` (PowerJob took up to 150 s on a
-    /// busy machine, a SessionServer 75 s: measured).
+    /// busy machine, a SessionServer 75 s: measured). A DataServer of 5.x first waits 40 s for the address of the one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_timeout: Option<Span>,
-    /// Whether it works. Absent: `/health/check` for SOFARegistry, `checkService` for drmdata, and so on.
+    /// Whether it works. Absent: `/health/check` for SOFARegistry, `checkService` for drmdata, and so on; a MetaServer is then
+    /// asked every 2 s, and not ready after 15 failures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Probe>,
     /// Whether it lives. Absent: for a MetaServer only whether its port answers, because all of them fail their health
@@ -180,7 +181,7 @@ pub struct Probe {
     #[schemars(length(min = 1, max = 16), inner(length(max = 1024)))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub command: Option<Vec<String>>,
-    /// Seconds between two checks. Absent: 10, and 2 for the readiness of a `MetaServer`.
+    /// Seconds between two checks. Absent: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 300))]
     pub period_seconds: Option<u32>,
@@ -188,7 +189,7 @@ pub struct Probe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: Option<u32>,
-    /// So many failures in a row count. Absent: 3, and 15 where it is asked every 2 s because nothing else is said.
+    /// So many failures in a row count. Absent: 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub failure_threshold: Option<u32>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ROLES;
 use super::picture::Picture;
 use super::push::Reading;
-use crate::api::v1alpha1::{ActKind, MembershipKind, PushOwner, Reason, Role, Strategy};
+use crate::api::v1alpha1::{ActKind, MembershipKind, PushOwner, Reason, Role, RolloutState, Strategy};
 use crate::observe::{Actor, Member, Node, Pod};
 use crate::plan::decision::{Command, Stop};
 use crate::plan::machine::Next;
@@ -308,10 +308,11 @@ impl Picture<'_> {
     }
 
     /// Whether the data nodes have had the time to tell the metas that they have the present list. An act that is tried again had it
-    /// before: a wait in between would make its next attempt the first one.
+    /// before: a wait in between would make its next attempt the first one, and one that is halted would wait for ever, because of
+    /// what is waited for then only the halt is remembered.
     fn lists_are_heard(&self, role: Role, memory: &Memory) -> Result<(), Wait> {
         let reason = Reason::WaitingForConvergence;
-        let again = memory.run.as_ref().is_some_and(|r| r.attempts > 0);
+        let again = memory.run.as_ref().is_some_and(|r| r.attempts > 0 || r.state == RolloutState::Halted);
         let heard = || self.waited(memory, reason, DATA_LISTS) >= LISTS_ARE_HEARD;
         if role != Role::Data || !self.is_raft() || again || heard() {
             return Ok(());
