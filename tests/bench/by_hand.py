@@ -189,10 +189,13 @@ class Window:
         return round(self.opened - self.closed, 1)
 
     def by_role(self) -> dict[str, float]:
-        """What of it each role took: from the first stop of one of its servers until that of the next role."""
-        first = {role: min((at for stopped, at in self.stops if stopped == role), default=self.opened) for role in REPLICAS}
-        ends = [*list(first.values())[1:], self.opened]
-        return {role: round(end - at, 1) for (role, at), end in zip(first.items(), ends)}
+        """What of it each role took: from the first stop of one of its servers until that of the next role. Nothing if a stop of a
+        role is not known."""
+        stops = [[at for stopped, at in self.stops if stopped == role] for role in REPLICAS]
+        if not all(stops):
+            return {}
+        first = [min(times) for times in stops]
+        return {role: round(end - at, 1) for role, at, end in zip(REPLICAS, first, [*first[1:], self.opened])}
 
 
 def is_ready(cluster: Cluster) -> bool:
