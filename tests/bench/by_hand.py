@@ -21,6 +21,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 
 from ground import CLUSTER, ROOT, Late, api, end_in_order, local_cluster, moment, only_local, run, say, until
 
@@ -212,6 +213,16 @@ def apply(cluster: Cluster) -> None:
                  **{role: {"replicas": n} for role, n in REPLICAS.items()}}}))
 
 
+def accepted(ground: Ground, since: float) -> Iterator[tuple[str, float, float]]:
+    """The operator's acts that were accepted: what, when, by this machine's clock, and how many seconds it took."""
+    act = ""
+    for line in ground.log(since):
+        if line.get("message") == "an act":
+            act = line["act"]
+        elif line.get("message") == "the act was accepted":
+            yield act, moment(line["timestamp"]), line["seconds"]
+
+
 def by_operator(cluster: Cluster) -> tuple[float, Window]:
     began = time.monotonic()
     apply(cluster)
@@ -221,12 +232,9 @@ def by_operator(cluster: Cluster) -> tuple[float, Window]:
     rolls = time.time()
     cluster.edit({"restart": "once"})
     wait("the change is over", lambda: window.closed and is_ready(cluster))
-    act = ""
-    for line in cluster.ground.log(rolls):
-        if line.get("message") == "an act":
-            act = line["act"]
-        elif line.get("message") == "the act was accepted" and act.startswith("evict "):
-            window.stops.append((role_of(f"{NAME}-{act.split()[1]}"), moment(line["timestamp"]) - line["seconds"]))
+    for act, done, took in accepted(cluster.ground, rolls):
+        if act.startswith("evict "):
+            window.stops.append((role_of(f"{NAME}-{act.split()[1]}"), done - took))
     return start, window
 
 
@@ -341,12 +349,9 @@ def percentiles(values: list[float]) -> dict:
 def change_peer_done(ground: Ground, since: float) -> tuple[float, float]:
     """When the operator wrote that a changePeer was accepted, by this machine's clock, and how long that act took: the call, and what
     the operator reads before and writes after it."""
-    acts = False
-    for line in ground.log(since):
-        if line.get("message") == "an act":
-            acts = "that the metas are" in line.get("act", "")
-        elif acts and line.get("message") == "the act was accepted":
-            return moment(line["timestamp"]), line["seconds"]
+    for act, done, took in accepted(ground, since):
+        if "that the metas are" in act:
+            return done, took
     raise ValueError("no changePeer in the operator's log")
 
 
