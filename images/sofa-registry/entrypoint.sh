@@ -15,7 +15,7 @@
 #                     5.x meta waits on while fewer than a majority of all are known: alone it would form a new, empty cluster
 # WAIT_LISTED_SECONDS 5.x: how long a data node waits until every data node that the metas list answers (default 120)
 # WAIT_TRIES_SECONDS  5.x: how long a data node that had to wait for that waits then, until the others have left off trying the
-#                     one that is gone (default 10)
+#                     one that is gone (default 14)
 #
 # /etc/sofa-registry/application.properties, where it exists, wins over what is written here, not over JDBC_*.
 # raftData in $HOME is never wiped: a meta that comes back with it keeps what the cluster knew.
@@ -36,7 +36,7 @@ esac
 case ${WAIT:-true} in true | false) ;; *) fail "WAIT is '$WAIT': it must be true or false" ;; esac
 case ${WAIT_NAMES_SECONDS:=60} in '' | *[!0-9]*) fail "WAIT_NAMES_SECONDS is '$WAIT_NAMES_SECONDS': it must be a number" ;; esac
 case ${WAIT_LISTED_SECONDS:=120} in '' | *[!0-9]*) fail "WAIT_LISTED_SECONDS is '$WAIT_LISTED_SECONDS': it must be a number" ;; esac
-case ${WAIT_TRIES_SECONDS:=10} in '' | *[!0-9]*) fail "WAIT_TRIES_SECONDS is '$WAIT_TRIES_SECONDS': it must be a number" ;; esac
+case ${WAIT_TRIES_SECONDS:=14} in '' | *[!0-9]*) fail "WAIT_TRIES_SECONDS is '$WAIT_TRIES_SECONDS': it must be a number" ;; esac
 [ -n "${META_NODES:-}" ] || fail "META_NODES is empty: give the names of all MetaServers, comma separated"
 
 # As PID 1 a shell ignores SIGTERM unless it is told otherwise; java takes its place below.

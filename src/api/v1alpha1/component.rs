@@ -154,7 +154,8 @@ pub struct NamedPort {
 #[serde(rename_all = "camelCase")]
 pub struct Probes {
     /// How long a start may take before the container is started again. Absent: `5m` (PowerJob took up to 150 s on a
-    /// busy machine, a SessionServer 75 s: measured). A DataServer of 5.x first waits 40 s for the address of the one before it.
+    /// busy machine, a SessionServer 75 s: measured). In this project's image a DataServer of 5.x first waits 45 s, until the
+    /// address of the one before it is listed and tried no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_timeout: Option<Span>,
     /// Whether it works. Absent: `/health/check` for SOFARegistry, `checkService` for drmdata, and so on; a MetaServer is then
