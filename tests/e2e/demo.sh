@@ -39,17 +39,20 @@ helm -n $operators upgrade --install sofa-operator charts/sofa-operator --create
 kubectl -n $operators get pods
 kubectl create namespace $namespace --dry-run=client -o yaml | kubectl apply -f - > /dev/null
 
-# field JSONPATH: of the cluster's status.
-field() { k get regc demo -o jsonpath="{.status$1}"; }
-now() { printf '%4d s  %-5s  push %-8s  %s\n' $((SECONDS - began)) "$(field .ready)" "$(field .push.state)" "$1"; }
+# look: what the cluster says now, read at once: the generation that is seen and the wanted one, and so on.
+look() {
+    local fields='{.status.observedGeneration}|{.metadata.generation}|{.status.conditions[?(@.type=="Ready")].status}|{.status.ready}'
+    fields+='|{.status.push.state}|{.status.rollout.state} {.status.rollout.act.kind} {.status.rollout.act.targets[*].member}'
+    IFS='|' read -r seen wanted is_ready servers push act <<< "$(k get regc demo -o jsonpath="$fields")"
+}
+now() { printf '%4d s  %-5s  push %-8s  %s\n' $((SECONDS - began)) "$servers" "$push" "$1"; }
 # ready SECONDS: waits until the present spec is reached, and tells each act on the way.
 ready() {
-    local end=$((SECONDS + $1)) last='' act
+    local end=$((SECONDS + $1)) last='  '
     while :; do
-        act="$(field .rollout.state) $(field .rollout.act.kind) $(field '.rollout.act.targets[*].member')"
+        look
         if [ "$act" != "$last" ]; then now "$act"; last=$act; fi
-        if [ "$(field .observedGeneration)" = "$(k get regc demo -o jsonpath='{.metadata.generation}')" ] &&
-            [ "$(field '.conditions[?(@.type=="Ready")].status')" = True ]; then
+        if [ "$seen" = "$wanted" ] && [ "$is_ready" = True ]; then
             now "Ready"
             return
         fi
