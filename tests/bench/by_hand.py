@@ -6,8 +6,9 @@
 Each run: the operator brings 3 + 3 + 2 servers up and rolls them to a new template; then this script does both with copies of
 the operator's own objects, in the same order, and waits on the same conditions: each role converged before the next is
 started; push closed and seen closed on every session, each server alone, changePeer and its lists, the lists right for 5 s before
-a DataServer is stopped, counts, push open and seen open. It looks five times a second, through one connection to the API server. Then a MetaServer is deleted `moves` times, and every meta at once `losses` times. Prints one JSON
-object. It makes a cluster of its own (CLUSTER_ID 6). Run it on a machine that does nothing else: about 50 minutes.
+a DataServer is stopped, counts, push open and seen open. It looks five times a second, through one connection to the API server.
+Then a MetaServer is deleted `moves` times, and every meta at once `losses` times. Prints one JSON object. It makes a cluster of
+its own (CLUSTER_ID 6). Run it on a machine that does nothing else: about 50 minutes.
 """
 import argparse
 import contextlib
@@ -20,7 +21,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ground import CLUSTER, ROOT, Late, api, end_in_order, local_cluster, moment, only_local, run, say, until
 
@@ -41,6 +42,18 @@ CENTER = "DefaultDataCenter"
 
 def wait(what: str, holds, look_s: float = LOOK_S) -> object:
     return until(what, holds, LIMIT_S, look_s)
+
+
+def for_long(holds: Callable[[], bool], seconds: float) -> Callable[[], bool]:
+    """A look that is right when `holds` has been so at every look for so long."""
+    since = None
+
+    def look() -> bool:
+        nonlocal since
+        since = (since or time.monotonic()) if holds() else None
+        return since is not None and time.monotonic() - since >= seconds
+
+    return look
 
 
 class Ground:
@@ -163,8 +176,8 @@ class Window:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.closed, self.opened, self.over = cluster, None, None, threading.Event()
-        # When a server of which role was stopped.
-        self.stops: list[tuple[str, float]] = []
+        # When the first server of a role was stopped.
+        self.first_stop: dict[str, float] = {}
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.thread.start()
 
@@ -193,10 +206,9 @@ class Window:
     def by_role(self) -> dict[str, float]:
         """What of it each role took: from the first stop of one of its servers until that of the next role. Nothing if a stop of a
         role is not known."""
-        stops = [[at for stopped, at in self.stops if stopped == role] for role in REPLICAS]
-        if not all(stops):
+        if self.first_stop.keys() != REPLICAS.keys():
             return {}
-        first = [min(times) for times in stops]
+        first = [self.first_stop[role] for role in REPLICAS]
         return {role: round(end - at, 1) for role, at, end in zip(REPLICAS, first, [*first[1:], self.opened])}
 
 
@@ -235,7 +247,7 @@ def by_operator(cluster: Cluster) -> tuple[float, Window]:
     wait("the change is over", lambda: window.closed and is_ready(cluster))
     for act, done, took in accepted(cluster.ground, rolls):
         if act.startswith("evict "):
-            window.stops.append((role_of(f"{NAME}-{act.split()[1]}"), done - took))
+            window.first_stop.setdefault(role_of(f"{NAME}-{act.split()[1]}"), done - took)
     return start, window
 
 
@@ -315,28 +327,20 @@ def roll_by_hand(cluster: Cluster) -> Window:
     def counts() -> list[str]:
         return [cluster.ask(s, "/digest/data/count")[1] for s in sorted(cluster.pods("session"))]
 
-    right_since = None
-
-    def lists_are_heard() -> bool:
-        nonlocal right_since
-        right_since = (right_since or time.monotonic()) if cluster.converged("data") else None
-        return bool(right_since) and time.monotonic() - right_since >= HEARD_S
-
     before = counts()
     cluster.switch_push("closed")
     leader = cluster.leader()
     followers = [p for p in sorted(cluster.pods("meta"), reverse=True) if p != leader]
     # The leader as the last but one: as the last one it may leave the data servers nobody whom they know (docs/adr/0012).
     for meta in [*followers[:-1], leader, followers[-1]]:
-        window.stops.append(("meta", time.time()))
+        window.first_stop.setdefault("meta", time.time())
         move_by_hand(cluster, meta)
     cluster.switch_push("closed")
     for role in ("data", "session"):
         for pod in sorted(cluster.pods(role), reverse=True):
             if role == "data":
-                wait("the lists of the data nodes are heard", lists_are_heard)
-                right_since = None
-            window.stops.append((role, time.time()))
+                wait("the lists of the data nodes are heard", for_long(lambda: cluster.converged("data"), HEARD_S))
+            window.first_stop.setdefault(role, time.time())
             replace(cluster, pod)
             wait(f"the {role} servers work", lambda role=role: cluster.converged(role))
             wait("push is still closed", lambda: cluster.push_is("closed"))
